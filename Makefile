@@ -1,0 +1,51 @@
+# Every target does its own set-up, in .venv, with pip alone; the first one that runs takes a few minutes and 2 GB.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest -q --timeout 600
+
+.PHONY: quickstart test test-devices test-browser test-ship test-all lint format setup clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else f"dsmobile needs Python 3.11 to 3.13, this is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[export,device,report,dev]'
+	touch $(STAMP)
+
+quickstart: $(STAMP)
+	$(BIN)/dsmobile quickstart
+
+# What pip alone can test.
+test: $(STAMP) lint
+	$(PYTEST) -m 'not slow and not devices and not browser and not ship'
+
+# A real sshd on loopback: needs openssh-server (scripts/setup-system).
+test-devices: $(STAMP)
+	$(PYTEST) -m devices
+
+# The report in headless Chromium (scripts/setup-system).
+test-browser: $(STAMP)
+	$(PYTEST) -m browser
+
+# The Android module with a real Kotlin compiler: needs a Java (scripts/setup-system); the compiler comes from pip, pinned and cached.
+test-ship: $(STAMP)
+	$(PYTEST) -m ship
+
+test-all: $(STAMP) lint
+	$(PYTEST)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) dist build dsmobile-out dsmobile-quickstart

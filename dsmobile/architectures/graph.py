@@ -1,0 +1,231 @@
+"""A Keras model as a list of calls in order, and the same model with some calls replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from dsmobile.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a call gives to the next: one tensor of the graph.
+
+    Args:
+        key: Its number in the graph.
+        shape: Its shape without the batch.
+    """
+
+    key: int
+    shape: tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of one layer; a shared layer has several.
+
+    Args:
+        layer: The Keras layer.
+        inputs: The values it was called with, in order.
+        outputs: The values it gave.
+    """
+
+    layer: Any
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+    _node: Any = field(repr=False, compare=False)
+
+    @property
+    def kind(self) -> str:
+        """The layer's class."""
+        return type(self.layer).__name__
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """Shape of the first input, without the batch."""
+        return self.inputs[0].shape
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """Shape of the first output, without the batch."""
+        return self.outputs[0].shape
+
+    def apply(self, layer: Any, tensors: list[Any], **options: Any) -> tuple[Any, ...]:
+        """Calls `layer` as this call's layer was called, with other tensors.
+
+        Args:
+            layer: This call's layer or a copy of it.
+            tensors: One for each of `inputs`.
+            **options: Such as `training=False`; given only to layers that take it.
+        """
+        import keras
+
+        given = {id(old): new for old, new in zip(self._node.input_tensors, tensors, strict=True)}
+        arguments, keywords = self._node.arguments.fill_in(given)
+        if isinstance(layer, keras.Layer) and layer._call_has_training_arg:  # noqa: SLF001
+            keywords = {**keywords, **options}
+        results = layer(*arguments, **keywords)
+        return tuple(results) if isinstance(results, (list, tuple)) else (results,)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A functional model written out: nested models opened, input layers left away.
+
+    Args:
+        name: The model's name.
+        inputs: Its inputs.
+        outputs: Its outputs.
+        calls: Its calls in topological order.
+    """
+
+    name: str
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+    calls: tuple[Call, ...]
+
+    def consumers(self, value: Value) -> list[Call]:
+        """The calls that take a value."""
+        return [call for call in self.calls if value in call.inputs]
+
+    def producer(self, value: Value) -> Call | None:
+        """The call that gives a value; None for an input."""
+        return next((call for call in self.calls if value in call.outputs), None)
+
+
+Replacement = Callable[[Call, list[Any]], tuple[Any, ...] | None]
+
+
+def require_functional(model: Any) -> Any:
+    """Returns the model as a functional one.
+
+    Raises:
+        ModelError: It is a subclassed model, whose graph cannot be read.
+    """
+    import keras
+
+    if isinstance(model, keras.Sequential):
+        if not model.built or not model.inputs:
+            raise ModelError(f"the model {model.name!r} has no input shape", "begin it with keras.Input(shape)")
+        return keras.Model(model.inputs, model.outputs, name=model.name)
+    if not hasattr(model, "_nodes_by_depth"):
+        raise ModelError(
+            f"{type(model).__name__} is a subclassed model, whose graph cannot be read", "write it with the functional API: keras.Model(inputs, outputs)"
+        )
+    return model
+
+
+def read_graph(model: Any) -> Graph:
+    """Reads a model's graph.
+
+    Raises:
+        ModelError: A subclassed model, also inside another one.
+    """
+    model = require_functional(model)
+    reader = _Reader()
+    known = {id(tensor): reader.value(tensor) for tensor in model.inputs}
+    inputs = tuple(known[id(tensor)] for tensor in model.inputs)
+    reader.read(model, known)
+    return Graph(model.name, inputs, tuple(known[id(tensor)] for tensor in model.outputs), tuple(reader.calls))
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.count = 0
+
+    def value(self, tensor: Any) -> Value:
+        self.count += 1
+        return Value(self.count, tuple(tensor.shape[1:]))
+
+    def read(self, model: Any, known: dict[int, Value]) -> None:
+        import keras
+
+        for depth in sorted(model._nodes_by_depth, reverse=True):  # noqa: SLF001
+            for node in model._nodes_by_depth[depth]:  # noqa: SLF001
+                layer = node.operation
+                if node.is_input or isinstance(layer, keras.layers.InputLayer):
+                    continue
+                inputs = tuple(known[id(tensor)] for tensor in node.input_tensors)
+                tensors = list(node.output_tensors)
+                if isinstance(layer, keras.Model):
+                    inner = require_functional(layer)
+                    inside = {id(tensor): given for tensor, given in zip(inner.inputs, inputs, strict=True)}
+                    self.read(inner, inside)
+                    for tensor, inner_tensor in zip(tensors, inner.outputs, strict=True):
+                        known[id(tensor)] = inside[id(inner_tensor)]
+                    continue
+                outputs = tuple(self.value(tensor) for tensor in tensors)
+                known.update((id(tensor), value) for tensor, value in zip(tensors, outputs, strict=True))
+                self.calls.append(Call(layer, inputs, outputs, node))
+
+
+def rebuild(model: Any, replace: Replacement, name: str) -> Any:
+    """The same model in fresh layers with the same weights, some calls replaced.
+
+    Args:
+        model: A functional model.
+        replace: Given a call and its new input tensors, returns the new output tensors, or None for a copy of the call.
+        name: Of the new model.
+
+    Returns:
+        A `keras.Model`.
+    """
+    import keras
+
+    model = require_functional(model)
+    graph = read_graph(model)
+    fresh = [keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name) for tensor in model.inputs]
+    tensors: dict[int, Any] = {value.key: tensor for value, tensor in zip(graph.inputs, fresh, strict=True)}
+    copies: dict[int, Any] = {}
+    for call in graph.calls:
+        inputs = [tensors[value.key] for value in call.inputs]
+        outputs = replace(call, inputs)
+        if outputs is None:
+            outputs = call.apply(_copy(call.layer, copies), inputs)
+        tensors.update((value.key, tensor) for value, tensor in zip(call.outputs, outputs, strict=True))
+    built = keras.Model(fresh, [tensors[value.key] for value in graph.outputs], name=name)
+    for call in graph.calls:
+        copy = copies.get(id(call.layer))
+        if copy is not None and isinstance(copy, keras.Layer) and copy.weights:
+            copy.set_weights(call.layer.get_weights())
+    return built
+
+
+def _copy(layer: Any, copies: dict[int, Any]) -> Any:
+    import keras
+
+    if id(layer) not in copies:
+        copies[id(layer)] = type(layer).from_config(layer.get_config()) if isinstance(layer, keras.Layer) else layer
+    return copies[id(layer)]
+
+
+def run(graph: Graph, batch: Any, visit: Callable[[Call, list[Any]], None]) -> tuple[Any, ...]:
+    """Runs a batch through the graph call by call, at inference, holding only what is still needed.
+
+    Args:
+        graph: Of a model with one input.
+        batch: Shape (count, ...).
+        visit: Called before each call with its input tensors.
+
+    Returns:
+        The outputs.
+    """
+    import keras
+
+    uses: dict[int, int] = {}
+    for value in [value for call in graph.calls for value in call.inputs] + list(graph.outputs):
+        uses[value.key] = uses.get(value.key, 0) + 1
+    tensors: dict[int, Any] = {graph.inputs[0].key: keras.ops.convert_to_tensor(batch)}
+    for call in graph.calls:
+        inputs = [tensors[value.key] for value in call.inputs]
+        visit(call, inputs)
+        outputs = call.apply(call.layer, inputs, training=False)
+        for value in call.inputs:
+            uses[value.key] -= 1
+            if not uses[value.key]:
+                tensors.pop(value.key, None)
+        tensors.update((value.key, tensor) for value, tensor in zip(call.outputs, outputs, strict=True))
+    return tuple(tensors[value.key] for value in graph.outputs)

@@ -1,0 +1,108 @@
+"""How every verb speaks: one JSON document on stdout or a table for people, progress on stderr, one sentence for an error, one exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def console(*, stderr: bool = True) -> Console:
+    """Where text for people goes: progress, notes and errors to stderr; a verb's answer to stdout."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, emoji=False)
+
+
+@contextmanager
+def progress(*, as_json: bool) -> Iterator[Callable[[str, float], None]]:
+    """A progress bar on stderr, drawn only when something happens; silent under `--json` and where stderr is no terminal.
+
+    Yields:
+        A function of what is being done and the fraction that is finished.
+    """
+    out = console()
+    if as_json or not out.is_terminal:
+        yield lambda _stage, _fraction: None
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    with Progress(
+        TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn(), console=out, transient=True, auto_refresh=False
+    ) as bar:
+        task = bar.add_task("", total=1.0)
+
+        def advance(stage: str, fraction: float) -> None:
+            bar.update(task, description=stage[:60], completed=fraction, refresh=True)
+
+        yield advance
+
+
+def run(action: Callable[[], tuple[dict[str, Any], int]], *, as_json: bool, show: Callable[[dict[str, Any]], None]) -> NoReturn:
+    """Runs a verb and ends the process.
+
+    Args:
+        action: Does the work; returns the JSON document and the exit code.
+        as_json: Whether the document goes to stdout; else `show` tells people.
+        show: Prints the document for people.
+    """
+    from dsmobile.errors import DsmobileError, ExitCode
+
+    stdout = _libraries_write_to_stderr()
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        document, code = action()
+        if not as_json:
+            os.dup2(stdout, 1)
+            show(document)
+            sys.stdout.flush()
+    except DsmobileError as error:
+        document, code = {"error": {"kind": error.kind, "message": error.message, "advice": error.advice}}, int(error.exit_code)
+        if not as_json:
+            _tell(error.message, error.advice)
+    except KeyboardInterrupt:
+        document, code = {"error": {"kind": "Interrupted", "message": "interrupted", "advice": ""}}, int(ExitCode.INTERRUPTED)
+        if not as_json:
+            _tell("interrupted; nothing half-written was left", "")
+    except Exception as error:  # noqa: BLE001
+        message = f"{type(error).__name__}: {error}"
+        advice = "this is a fault in dsmobile: run again with DSMOBILE_DEBUG=1 and report what it prints"
+        document, code = {"error": {"kind": "Unforeseen", "message": message, "advice": advice}}, int(ExitCode.UNFORESEEN)
+        if os.environ.get("DSMOBILE_DEBUG"):
+            traceback.print_exc()
+        if not as_json:
+            _tell(message, advice)
+    if as_json:
+        os.write(stdout, (json.dumps(document, ensure_ascii=False) + "\n").encode())
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+def _terminated(_signal: int, _frame: object) -> NoReturn:
+    """Ends by an exception, so that what is half-written is removed."""
+    sys.exit(128 + signal.SIGTERM)
+
+
+def _libraries_write_to_stderr() -> int:
+    """Points file descriptor 1 at stderr, since native libraries print there, and returns the real stdout's."""
+    sys.stdout.flush()
+    stdout = os.dup(1)
+    os.dup2(2, 1)
+    return stdout
+
+
+def _tell(message: str, advice: str) -> None:
+    from rich.text import Text
+
+    out = console()
+    out.print(Text.assemble(("Error: ", "bold red"), message), soft_wrap=True)
+    if advice:
+        out.print(Text.assemble(("What to do: ", "bold"), advice), soft_wrap=True)
