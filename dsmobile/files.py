@@ -96,9 +96,7 @@ def refuse_overwriting(paths: list[Path], *, force: bool) -> None:
     there = [path for path in paths if path.exists()]
     if there and not force:
         more = f" and {len(there) - 1} more" if len(there) > 1 else ""
-        raise OutputError(
-            f"{there[0]}{more} would be overwritten", "give --force to replace them, or name another folder with --out"
-        )
+        raise OutputError(f"{there[0]}{more} would be overwritten", "give --force to replace them, or name another folder with --out")
 
 
 def recipes_folder(kind: str) -> Path:

@@ -35,7 +35,9 @@ def read_labels(path: Path, classes: int | None = None) -> tuple[str, ...]:
     if "" in labels:
         raise DataError(f"labels: line {labels.index('') + 1} of {path} is blank", "every line is a class: its number is the class's index")
     if classes is not None and len(labels) != classes:
-        raise DataError(f"labels: {path} has {len(labels)} lines, but the model has {classes} classes", "give one line per class, in the model's order")
+        raise DataError(
+            f"labels: {path} has {len(labels)} lines, but the model has {classes} classes", "give one line per class, in the model's order"
+        )
     return labels
 
 

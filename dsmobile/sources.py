@@ -83,7 +83,9 @@ def load(source: str, options: SourceOptions) -> Source:
         _refuse_options(source, options, "alpha", "resolution", "classes", "weights")
         path = Path(source)
         model = load_keras_file(path)
-        return Source(path.stem, model, None, None, random=False, record={"source": path.name, "kind": "keras-file", "sha256": sha256(path)})
+        return Source(
+            path.stem, model, None, None, random=False, record={"source": path.name, "kind": "keras-file", "sha256": sha256(path)}
+        )
     spec = read_spec(source)
     model = build(spec, alpha=options.alpha, resolution=options.resolution, classes=options.classes, seed=options.seed)
     random = (options.weights or "random") == "random"
@@ -121,7 +123,9 @@ def spec_preprocessing(spec: ArchitectureSpec, resolution: int | None) -> Prepro
 def _refuse_options(source: str, options: SourceOptions, *names: str) -> None:
     for name in names:
         if getattr(options, name) is not None:
-            raise UsageError(f"--{name} does not apply to {source}: the file holds a finished network", f"leave --{name} away, or name an architecture")
+            raise UsageError(
+                f"--{name} does not apply to {source}: the file holds a finished network", f"leave --{name} away, or name an architecture"
+            )
 
 
 def _application(source: str, options: SourceOptions) -> Source:
@@ -133,7 +137,9 @@ def _application(source: str, options: SourceOptions) -> Source:
     if name not in known:
         raise SpecError(f"keras.applications has no network {name!r}", nearest(name, known))
     if options.weights not in (None, "random", "imagenet"):
-        raise UsageError("--weights FILE does not apply to keras: networks", "take --weights random or imagenet, or load the file itself as SOURCE")
+        raise UsageError(
+            "--weights FILE does not apply to keras: networks", "take --weights random or imagenet, or load the file itself as SOURCE"
+        )
     keras.utils.set_random_seed(options.seed)
     weights = "imagenet" if options.weights == "imagenet" else None
     arguments: dict[str, Any] = {"weights": weights}
@@ -149,12 +155,20 @@ def _application(source: str, options: SourceOptions) -> Source:
         raise SpecError(f"{source}: {str(error).splitlines()[0]}", "change --resolution, --classes or --weights") from error
     except Exception as error:
         raise _no_download(error, f"the ImageNet weights of {name}") from error
-    record = {"source": source, "kind": "keras-application", "weights": weights or "random", "seed": options.seed, "arguments": repr(arguments)}
+    record = {
+        "source": source,
+        "kind": "keras-application",
+        "weights": weights or "random",
+        "seed": options.seed,
+        "arguments": repr(arguments),
+    }
     return Source(name.lower(), model, None, None, random=weights is None, record=record)
 
 
 def _no_download(error: Exception, what: str) -> ModelError:
-    return ModelError(f"{what} could not be fetched: {str(error).splitlines()[0]}", "connect to the network once, or give a file with --weights")
+    return ModelError(
+        f"{what} could not be fetched: {str(error).splitlines()[0]}", "connect to the network once, or give a file with --weights"
+    )
 
 
 def load_weights(model: Any, spec: ArchitectureSpec, options: SourceOptions) -> None:
@@ -170,7 +184,9 @@ def load_weights(model: Any, spec: ArchitectureSpec, options: SourceOptions) -> 
     else:
         path = Path(given)
         if path.name.endswith(".weights.h5") or path.suffix.lower() not in _KERAS_SUFFIXES:
-            raise ModelError(f"--weights {given} is no whole Keras model", "give imagenet, random, or a .keras or .h5 file that holds the model too")
+            raise ModelError(
+                f"--weights {given} is no whole Keras model", "give imagenet, random, or a .keras or .h5 file that holds the model too"
+            )
         arrays = load_keras_file(path).get_weights()
         origin = given
     wanted = model.get_weights()
@@ -181,7 +197,11 @@ def load_weights(model: Any, spec: ArchitectureSpec, options: SourceOptions) -> 
     )
     if not fits:
         place = next((i for i, (a, b) in enumerate(zip(wanted, arrays, strict=False)) if a.size != b.size), min(len(wanted), len(arrays)))
-        detail = f"{len(arrays)} arrays for {len(wanted)}" if len(arrays) != len(wanted) else f"array {place} is {arrays[place].shape}, not {wanted[place].shape}"
+        detail = (
+            f"{len(arrays)} arrays for {len(wanted)}"
+            if len(arrays) != len(wanted)
+            else f"array {place} is {arrays[place].shape}, not {wanted[place].shape}"
+        )
         raise ModelError(f"{origin} do not fit {spec.name}: {detail}", "check --alpha and --classes")
     model.set_weights([array.reshape(ours.shape) for ours, array in zip(wanted, arrays, strict=True)])
 
@@ -192,10 +212,12 @@ def _imagenet_weights(spec: ArchitectureSpec, options: SourceOptions) -> list[An
     alpha, resolution = 1.0 if options.alpha is None else options.alpha, options.resolution or spec.resolution
     if not spec.imagenet:
         raise UsageError(f"there are no ImageNet weights for {spec.name}", "give a file with --weights, or take --weights random")
-    if alpha not in spec.imagenet_alphas or resolution not in spec.imagenet_resolutions or (options.classes or spec.classes) != spec.classes:
+    classes = options.classes or spec.classes
+    if alpha not in spec.imagenet_alphas or resolution not in spec.imagenet_resolutions or classes != spec.classes:
+        alphas, sides = (", ".join(map(str, values)) for values in (spec.imagenet_alphas, spec.imagenet_resolutions))
         raise SpecError(
-            f"there are no ImageNet weights for {spec.name} at alpha {alpha:g}, resolution {resolution} and {options.classes or spec.classes} classes",
-            f"alphas: {', '.join(map(str, spec.imagenet_alphas))}; resolutions: {', '.join(map(str, spec.imagenet_resolutions))}; {spec.classes} classes",
+            f"there are no ImageNet weights for {spec.name} at alpha {alpha:g}, resolution {resolution} and {classes} classes",
+            f"alphas: {alphas}; resolutions: {sides}; {spec.classes} classes",
         )
     try:
         network = getattr(keras.applications, spec.imagenet)(input_shape=(resolution, resolution, 3), alpha=alpha, weights="imagenet")
@@ -226,7 +248,8 @@ def load_keras_file(path: Path) -> Any:
     except Exception as error:
         first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ModelError(
-            f"{path} cannot be loaded by Keras: {first[:300]}", "check that it is whole and was saved with model.save(); a model with own classes is not supported"
+            f"{path} cannot be loaded by Keras: {first[:300]}",
+            "check that it is whole and was saved with model.save(); a model with own classes is not supported",
         ) from error
 
 
@@ -242,7 +265,10 @@ def _load_hdf5(path: Path) -> Any:
         _refuse_links(file, path)
         config = file.attrs.get("model_config")
         if config is None:
-            raise ModelError(f"{path} holds weights without a model", "save the whole model with model.save(), or give the file as --weights with its architecture")
+            raise ModelError(
+                f"{path} holds weights without a model",
+                "save the whole model with model.save(), or give the file as --weights with its architecture",
+            )
         document = _checked_config(config, path)
     image = io.BytesIO(path.read_bytes())
     with h5py.File(image, "r+") as copy:
@@ -282,12 +308,16 @@ def _refuse_links(file: Any, path: Path) -> None:
         for name in group:
             link = group.get(name, getlink=True)
             if not isinstance(link, h5py.HardLink):
-                raise ModelError(f"{path} holds a link at {group.name}/{name}", "do not trust this file: a model's weights lie in the file itself")
+                raise ModelError(
+                    f"{path} holds a link at {group.name}/{name}", "do not trust this file: a model's weights lie in the file itself"
+                )
             entry = group[name]
             if isinstance(entry, h5py.Group):
                 waiting.append(entry)
             elif entry.is_virtual or entry.external:
-                raise ModelError(f"{path} keeps data of {entry.name} in another file", "do not trust this file: a model's weights lie in the file itself")
+                raise ModelError(
+                    f"{path} keeps data of {entry.name} in another file", "do not trust this file: a model's weights lie in the file itself"
+                )
 
 
 def _checked_config(raw: bytes | str, path: Path) -> Any:
@@ -306,10 +336,14 @@ def _checked_config(raw: bytes | str, path: Path) -> Any:
         waiting.extend(part.values())
         name, config = part.get("class_name"), part.get("config")
         if name in _REFUSED or name == "function" or name == "__lambda__":
-            raise ModelError(f"{path} holds code or a custom operation ({name})", "write it as Keras layers: code in a model file is never run")
+            raise ModelError(
+                f"{path} holds code or a custom operation ({name})", "write it as Keras layers: code in a model file is never run"
+            )
         module = part.get("module")
         if module and not str(module).startswith(("keras", "builtins")) and name:
-            raise ModelError(f"{path} needs the custom class {module}.{name}", "write it as Keras layers: code in a model file is never run")
+            raise ModelError(
+                f"{path} needs the custom class {module}.{name}", "write it as Keras layers: code in a model file is never run"
+            )
         if name == "DepthwiseConv2D" and isinstance(config, dict) and config.get("groups") == 1:
             del config["groups"]
     return _without_slashes(document)
@@ -344,9 +378,10 @@ def require_single_image(source: Source) -> tuple[int, ...]:
         ModelError: Several inputs, or a size that is not fixed.
     """
     if len(source.model.inputs) != 1:
-        raise ModelError(f"{source.name} has {len(source.model.inputs)} inputs", "export a model with one input: split it, or bring the inputs together")
+        raise ModelError(
+            f"{source.name} has {len(source.model.inputs)} inputs", "export a model with one input: split it, or bring the inputs together"
+        )
     shape = tuple(source.model.inputs[0].shape[1:])
     if None in shape:
         raise ModelError(f"the input of {source.name} has no fixed size: {shape}", "save it with an input of fixed height and width")
     return shape
-

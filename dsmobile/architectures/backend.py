@@ -38,7 +38,9 @@ def require_keras() -> None:
                 f"TensorFlow or Keras cannot be imported: {error}", f"run: pip install 'dsmobile[export]'; it said: {printed()[-300:]}"
             ) from error
     if keras.backend.backend() != "tensorflow":
-        raise MissingExtraError(f"Keras runs on {keras.backend.backend()}", "set KERAS_BACKEND=tensorflow: the TFLite converter is part of TensorFlow")
+        raise MissingExtraError(
+            f"Keras runs on {keras.backend.backend()}", "set KERAS_BACKEND=tensorflow: the TFLite converter is part of TensorFlow"
+        )
 
 
 @contextmanager

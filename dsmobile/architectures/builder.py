@@ -69,7 +69,9 @@ def build(
                 "raise the resolution, or lower the strides and kernels",
             ) from error
         if 0 in x.shape[1:]:
-            raise SpecError(f"{spec.name}: nothing is left of the map after row {number} ({block})", "raise the resolution, or lower the strides")
+            raise SpecError(
+                f"{spec.name}: nothing is left of the map after row {number} ({block})", "raise the resolution, or lower the strides"
+            )
     return keras.Model(inputs, x, name=spec.name)
 
 
@@ -86,7 +88,10 @@ def _checked_alpha(spec: ArchitectureSpec, alpha: float | None) -> float:
     if spec.alpha is None:
         raise UsageError(f"{spec.name} has no rule for alpha", "leave --alpha away, or add an [alpha] table to its file")
     if not 0.0 < alpha <= _LARGEST_ALPHA:
-        raise SpecError(f"alpha {alpha:g} is out of range", f"give a width multiplier above 0 and up to {_LARGEST_ALPHA:g}, such as 0.25, 0.5, 0.75 or 1")
+        raise SpecError(
+            f"alpha {alpha:g} is out of range",
+            f"give a width multiplier above 0 and up to {_LARGEST_ALPHA:g}, such as 0.25, 0.5, 0.75 or 1",
+        )
     return alpha
 
 
@@ -95,7 +100,9 @@ def _filters(spec: ArchitectureSpec, filters: int, alpha: float) -> int:
         return filters
     scaled = spec.alpha.filters(filters, alpha)
     if scaled < spec.alpha.minimum:
-        raise SpecError(f"alpha {alpha:g} leaves {scaled} of {filters} filters", f"give an alpha of at least {spec.alpha.minimum / filters:g}")
+        raise SpecError(
+            f"alpha {alpha:g} leaves {scaled} of {filters} filters", f"give an alpha of at least {spec.alpha.minimum / filters:g}"
+        )
     return scaled
 
 

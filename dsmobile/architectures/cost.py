@@ -80,6 +80,11 @@ def cost(model: Any) -> Cost:
 
 def call_macs(call: Call) -> int | None:
     """Multiply-accumulates of one call, batch 1; None for a layer we do not know."""
+    macs = _macs(call)
+    return None if macs is None else int(macs)
+
+
+def _macs(call: Call) -> Any:
     layer, kind = call.layer, call.kind
     if kind in ("Conv1D", "Conv2D", "Conv3D"):
         return prod(layer.kernel_size) * _channels(call) // layer.groups * layer.filters * _positions(call)
@@ -97,7 +102,9 @@ def call_macs(call: Call) -> int | None:
 
 def _channels(call: Call) -> int:
     if getattr(call.layer, "data_format", "channels_last") != "channels_last":
-        raise ModelError(f"the layer {call.layer.name!r} is channels_first", "build the model with channels_last: the CPU kernels of Keras want it too")
+        raise ModelError(
+            f"the layer {call.layer.name!r} is channels_first", "build the model with channels_last: the CPU kernels of Keras want it too"
+        )
     return _fixed(call, call.input_shape)[-1]
 
 
@@ -107,5 +114,7 @@ def _positions(call: Call) -> int:
 
 def _fixed(call: Call, shape: tuple[int | None, ...]) -> tuple[int, ...]:
     if None in shape:
-        raise ModelError(f"the size of the layer {call.layer.name!r} is not fixed: {shape}", "give the model an input of fixed height and width")
+        raise ModelError(
+            f"the size of the layer {call.layer.name!r} is not fixed: {shape}", "give the model an input of fixed height and width"
+        )
     return tuple(side for side in shape if side is not None)

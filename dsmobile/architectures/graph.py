@@ -64,7 +64,7 @@ class Call:
 
         given = {id(old): new for old, new in zip(self._node.input_tensors, tensors, strict=True)}
         arguments, keywords = self._node.arguments.fill_in(given)
-        if isinstance(layer, keras.Layer) and layer._call_has_training_arg:  # noqa: SLF001
+        if isinstance(layer, keras.Layer) and layer._call_has_training_arg:
             keywords = {**keywords, **options}
         results = layer(*arguments, **keywords)
         return tuple(results) if isinstance(results, (list, tuple)) else (results,)
@@ -112,7 +112,8 @@ def require_functional(model: Any) -> Any:
         return keras.Model(model.inputs, model.outputs, name=model.name)
     if not hasattr(model, "_nodes_by_depth"):
         raise ModelError(
-            f"{type(model).__name__} is a subclassed model, whose graph cannot be read", "write it with the functional API: keras.Model(inputs, outputs)"
+            f"{type(model).__name__} is a subclassed model, whose graph cannot be read",
+            "write it with the functional API: keras.Model(inputs, outputs)",
         )
     return model
 
@@ -143,8 +144,8 @@ class _Reader:
     def read(self, model: Any, known: dict[int, Value]) -> None:
         import keras
 
-        for depth in sorted(model._nodes_by_depth, reverse=True):  # noqa: SLF001
-            for node in model._nodes_by_depth[depth]:  # noqa: SLF001
+        for depth in sorted(model._nodes_by_depth, reverse=True):
+            for node in model._nodes_by_depth[depth]:
                 layer = node.operation
                 if node.is_input or isinstance(layer, keras.layers.InputLayer):
                     continue

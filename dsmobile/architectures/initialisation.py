@@ -47,7 +47,8 @@ def _numbers(random: np.random.Generator, layer: Any, weight: Any) -> npt.NDArra
         return np.zeros(shape, np.float32)
     depthwise = "depthwise" in weight.name or type(layer).__name__.startswith("Depthwise")
     fan_in = prod(shape[:-2]) if depthwise else prod(shape[:-1])
-    return (random.standard_normal(shape) * np.sqrt(2.0 / fan_in)).astype(np.float32)
+    numbers: npt.NDArray[np.float64] = random.standard_normal(shape) * np.sqrt(2.0 / fan_in)
+    return numbers.astype(np.float32)
 
 
 def settle(model: Any, batch: npt.NDArray[np.float32]) -> float:
@@ -80,7 +81,9 @@ def settle(model: Any, batch: npt.NDArray[np.float32]) -> float:
         return 1.0
     layer, deviation = last[0]
     if not np.isfinite(deviation) or deviation == 0.0:
-        raise ModelError(f"the logits of {model.name} do not vary with random weights", "check its shapes: a layer may have nothing left to see")
+        raise ModelError(
+            f"the logits of {model.name} do not vary with random weights", "check its shapes: a layer may have nothing left to see"
+        )
     if deviation < SMALLEST_LOGIT_DEVIATION:
         layer.kernel.assign(layer.kernel * (SMALLEST_LOGIT_DEVIATION / deviation) * 2.0)
         return SMALLEST_LOGIT_DEVIATION * 2.0

@@ -21,9 +21,11 @@ from math import prod
 from typing import Any
 
 from dsmobile.architectures.cost import call_macs
-from dsmobile.architectures.graph import Call, Graph, Value
+from dsmobile.architectures.graph import Call, Graph
 
-_ACTIVATIONS = frozenset({"Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Relu", "Relu6", "Silu", "HardSwish", "HardSigmoid", "Sigmoid", "Tanh"})
+_ACTIVATIONS = frozenset(
+    {"Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Relu", "Relu6", "Silu", "HardSwish", "HardSigmoid", "Sigmoid", "Tanh"}
+)
 _PADDING = frozenset({"ZeroPadding2D", "ZeroPadding1D"})
 _PASSED = _ACTIVATIONS | _PADDING | {"BatchNormalization", "Dropout"}
 DEPTHWISE = frozenset({"DepthwiseConv2D", "DepthwiseConv1D"})
@@ -124,7 +126,17 @@ def _pair(graph: Graph, depthwise: Call, used: set[int]) -> Pair:
             formula, ratio,
         )  # fmt: skip
     return Pair(
-        layer.name, "unpaired", depthwise, None, (), own, own * inputs, kernel * width, kernel * inputs * width, f"1/M = 1/{inputs}", 1 / inputs
+        layer.name,
+        "unpaired",
+        depthwise,
+        None,
+        (),
+        own,
+        own * inputs,
+        kernel * width,
+        kernel * inputs * width,
+        f"1/M = 1/{inputs}",
+        1 / inputs,
     )
 
 
@@ -146,7 +158,7 @@ def _pointwise_after(graph: Graph, depthwise: Call) -> tuple[Call | None, tuple[
     value = depthwise.outputs[0]
     while value not in graph.outputs:
         consumers = graph.consumers(value)
-        gate = _squeeze_excite(graph, value, consumers)
+        gate = _squeeze_excite(graph, consumers)
         if gate is not None:
             excited, value = True, gate.outputs[0]
             continue
@@ -161,8 +173,8 @@ def _pointwise_after(graph: Graph, depthwise: Call) -> tuple[Call | None, tuple[
     return None, (), False
 
 
-def _squeeze_excite(graph: Graph, value: Value, consumers: list[Call]) -> Call | None:
-    """The multiplication that ends a squeeze-excite of `value`: a pooled copy of it, through a chain, scales it."""
+def _squeeze_excite(graph: Graph, consumers: list[Call]) -> Call | None:
+    """The multiplication that ends a squeeze-excite: a pooled copy of a value, through a chain, scales it."""
     gates = [call for call in consumers if call.kind == "Multiply"]
     if len(gates) != 1 or len(consumers) != 2:
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -55,7 +55,8 @@ def build_app(verb: str | None) -> typer.Typer:
         elif name in _GROUPS:
             app.add_typer(_module(name).app, name=name, help=text)
         else:
-            app.command(name, help=text)(getattr(_module(name), name))
+            module = _module(name)
+            app.command(name, help=text, cls=getattr(module, "Command", None))(getattr(module, name))
     return app
 
 
@@ -63,7 +64,7 @@ def _elsewhere() -> None:
     """Stands for a verb that was not asked for."""
 
 
-def _module(name: str) -> object:  # any: a verb's module
+def _module(name: str) -> Any:
     from importlib import import_module
 
     return import_module(f"dsmobile.cli.{name}")
@@ -91,4 +92,4 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-_UsageError = typer.BadParameter.__mro__[1]  # click's own, which typer carries without naming it
+_UsageError: Any = typer.BadParameter.__mro__[1]  # click's own, which typer carries without naming it

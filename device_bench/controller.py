@@ -1,0 +1,173 @@
+"""Runs the blocks of a plan: one fresh process for each artifact, sample after sample to a file, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from typing import Any, Callable, Dict, List, Optional
+
+from .conditions import snapshot
+from .lifeline import end_with_stdin
+from .machine import facts
+from .records import ReplicateSample, RunPlan, header, to_line
+
+STOPPED = 130
+_TAIL_LINES = 12
+_TAIL_CHARACTERS = 2000
+_child: Optional["subprocess.Popen[bytes]"] = None
+
+
+def main(plan_path: str, samples_path: str, *, echo: bool, lifeline: bool) -> int:
+    """Runs a plan.
+
+    Args:
+        plan_path: The plan's JSON file.
+        samples_path: Where samples are appended, one line each.
+        echo: Whether each line also goes to standard output.
+        lifeline: Whether the run ends when standard input is closed.
+
+    Returns:
+        0, or 2 where the plan cannot be read.
+    """
+    if lifeline:
+        end_with_stdin(kill_child)
+    for number in (signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        signal.signal(number, _stop)
+    try:
+        with open(plan_path, encoding="utf-8") as file:
+            plan = RunPlan.from_json(json.load(file))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        sys.stderr.write("the plan %s cannot be read: %s\n" % (plan_path, error))
+        return 2
+    try:
+        with open(samples_path, "a", encoding="utf-8") as file:
+
+            def write(document: Dict[str, Any]) -> None:
+                line = to_line(document)
+                file.write(line)
+                file.flush()
+                if echo:
+                    sys.stdout.write(line)
+                    sys.stdout.flush()
+
+            run(plan, write, new=file.tell() == 0)
+    finally:
+        kill_child()
+    return 0
+
+
+def run(plan: RunPlan, write: Callable[[Dict[str, Any]], None], *, new: bool = True) -> None:
+    """Runs the plan's blocks and hands each sample on as it comes.
+
+    Args:
+        plan: What to run.
+        write: Takes a document.
+        new: Whether the samples begin here and need their header.
+    """
+    if new:
+        write(header(facts()))
+    for block in plan.blocks:
+        write({"kind": "conditions", "when": "before", "block": block.index, **snapshot()})
+        for position, artifact in enumerate(block.order):
+            sample = replicate(plan, artifact)
+            write(replace(sample, block=block.index, position=position, artifact=artifact).to_json())
+        write({"kind": "conditions", "when": "after", "block": block.index, **snapshot()})
+
+
+def replicate(plan: RunPlan, artifact: int) -> ReplicateSample:
+    """Runs one artifact in a fresh process.
+
+    Args:
+        plan: How to measure.
+        artifact: Its index.
+
+    Returns:
+        What it measured, or why it failed.
+    """
+    global _child
+    request = replace(plan, artifacts=(plan.artifacts[artifact],), blocks=())
+    command = [sys.executable, os.path.dirname(os.path.abspath(__file__)), "--replicate", json.dumps(request.to_json())]
+    started = time.perf_counter_ns()
+    _child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment())
+    try:
+        out, err = _communicate(_child, plan.timeout_s)
+    except subprocess.TimeoutExpired:
+        kill_child()
+        return ReplicateSample(
+            0, 0, artifact, error="it did not finish within %g s" % plan.timeout_s, wall_ns=time.perf_counter_ns() - started
+        )
+    finally:
+        status = kill_child()
+    wall_ns = time.perf_counter_ns() - started
+    stderr = err.decode("utf-8", "replace")
+    return _read(out.decode("utf-8", "replace"), stderr, status, wall_ns, artifact)
+
+
+def _read(out: str, stderr: str, status: int, wall_ns: int, artifact: int) -> ReplicateSample:
+    try:
+        document = json.loads(out)
+    except ValueError:
+        return _failed(artifact, _how_it_ended(status) + _tail(stderr), wall_ns)
+    if "error" in document:
+        return _failed(artifact, document["error"], wall_ns)
+    delegate = "XNNPACK" if "XNNPACK delegate" in stderr else ""
+    measured = {"block": 0, "position": 0, "artifact": artifact, "wall_ns": wall_ns, "delegate": delegate, **document}
+    return ReplicateSample.from_json(measured)
+
+
+def _failed(artifact: int, error: str, wall_ns: int) -> ReplicateSample:
+    return ReplicateSample(0, 0, artifact, error=error, wall_ns=wall_ns)
+
+
+def _communicate(child: "subprocess.Popen[bytes]", timeout_s: float) -> "tuple[bytes, bytes]":
+    """Sleeps until the child has closed its outputs; its standard input stays open, for that is its lifeline."""
+    lifeline, child.stdin = child.stdin, None
+    try:
+        return child.communicate(timeout=timeout_s)
+    finally:
+        child.stdin = lifeline
+
+
+def kill_child() -> int:
+    """Ends the process that measures, if there is one, and waits for it; returns its exit status."""
+    child = _child
+    if child is None:
+        return 0
+    if child.poll() is None and child.stdout is not None and not child.stdout.closed:
+        child.kill()
+    status = child.wait()
+    for pipe in (child.stdin, child.stdout, child.stderr):
+        if pipe is not None:
+            pipe.close()
+    return status
+
+
+def _stop(number: int, _: Any) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    kill_child()
+    sys.exit(STOPPED if number == signal.SIGINT else 128 + number)
+
+
+def _environment() -> Dict[str, str]:
+    return {**os.environ, "ORT_DISABLE_TELEMETRY": "1"}
+
+
+def _how_it_ended(status: int) -> str:
+    if status >= 0:
+        return "its process ended with exit status %d" % status
+    try:
+        return "its process was ended by %s" % signal.Signals(-status).name
+    except ValueError:
+        return "its process was ended by signal %d" % -status
+
+
+def _tail(stderr: str) -> str:
+    """The last lines of what it wrote, without control characters."""
+    lines: List[str] = [line for line in stderr.splitlines() if line.strip()][-_TAIL_LINES:]
+    text = " / ".join("".join(c for c in line if c.isprintable()) for line in lines)[-_TAIL_CHARACTERS:]
+    return "; it wrote: " + text if text else ""

@@ -1,0 +1,131 @@
+"""What the device is, as far as it tells; no names of hosts or persons, no serial numbers."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import struct
+import sys
+from typing import Any, Dict, FrozenSet, Iterable, List, Optional
+
+MODULES = {"litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime", "onnxruntime": "onnxruntime"}
+PACKAGES = {"litert": "ai-edge-litert", "tflite-runtime": "tflite-runtime", "onnxruntime": "onnxruntime"}
+# How /proc/cpuinfo calls what makes 8-bit convolutions fast and exact: x86 and ARM names.
+_INT8_FLAGS = {"avx512_vnni": "vnni", "avx_vnni": "vnni", "asimddp": "dotprod", "i8mm": "i8mm", "avx2": "avx2", "avx512f": "avx512"}
+_X86 = ("x86_64", "amd64", "i386", "i686", "x86")
+
+
+def facts() -> Dict[str, Any]:
+    """System, processor, memory, Python and the runtimes that are installed; None where unknown."""
+    cpuinfo = read("/proc/cpuinfo") or ""
+    return {
+        "system": platform.system(),
+        "system_release": platform.release(),
+        "machine": platform.machine(),
+        "pointer_bits": struct.calcsize("P") * 8,
+        "board": _board(),
+        "cpu_model": _cpu_model(cpuinfo),
+        "cpu_features": sorted(int8_features(cpu_flags(cpuinfo))),
+        "cores": os.cpu_count(),
+        "memory_bytes": memory_bytes(),
+        "python_version": platform.python_version(),
+        "numpy_version": _version("numpy", "numpy"),
+        "runtimes": {name: _version(module, PACKAGES[name]) for name, module in MODULES.items()},
+        "emulated": emulated(),
+        "turbo": _turbo(),
+    }
+
+
+def read(path: str) -> Optional[str]:
+    """A small text file of the system; None where there is none or it may not be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def cpu_flags(cpuinfo: str) -> FrozenSet[str]:
+    """The processor's features as /proc/cpuinfo lists them."""
+    for line in cpuinfo.splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return frozenset(value.split())
+    return frozenset()
+
+
+def int8_features(flags: Iterable[str]) -> FrozenSet[str]:
+    """What of the flags matters for 8-bit arithmetic: vnni, dotprod, i8mm, avx2, avx512."""
+    return frozenset(_INT8_FLAGS[flag] for flag in flags if flag in _INT8_FLAGS)
+
+
+def int8_saturates(machine: str, features: Iterable[str]) -> bool:
+    """Whether the fast 8-bit kernels add pairs of products in 16 bits, which overflow: x86 without VNNI.
+
+    Args:
+        machine: As `platform.machine()` says it.
+        features: From `int8_features`.
+    """
+    return machine.lower() in _X86 and "vnni" not in features
+
+
+def emulated() -> bool:
+    """Whether QEMU's user mode runs this process."""
+    places = ("/proc/1/cmdline", "/proc/%d/cmdline" % os.getppid(), "/proc/self/cmdline")
+    return any("qemu" in (read(place) or "").split("\0")[0] for place in places)
+
+
+def memory_bytes() -> Optional[int]:
+    """Physical memory."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def meminfo(key: str) -> Optional[int]:
+    """A figure of /proc/meminfo in bytes."""
+    for line in (read("/proc/meminfo") or "").splitlines():
+        name, _, value = line.partition(":")
+        if name == key:
+            return int(value.split()[0]) * 1024
+    return None
+
+
+def _cpu_model(cpuinfo: str) -> Optional[str]:
+    names: List[str] = ["model name", "Model", "Hardware", "cpu model"]
+    found: Dict[str, str] = {}
+    for line in cpuinfo.splitlines():
+        name, _, value = line.partition(":")
+        found.setdefault(name.strip(), value.strip())
+    for name in names:
+        if found.get(name):
+            return found[name]
+    if found.get("CPU implementer") and found.get("CPU part"):
+        return "ARM implementer %s part %s" % (found["CPU implementer"], found["CPU part"])
+    return platform.processor() or None
+
+
+def _board() -> Optional[str]:
+    text = read("/proc/device-tree/model")
+    return text.strip("\0 \n") or None if text else None
+
+
+def _turbo() -> Optional[bool]:
+    no_turbo = read("/sys/devices/system/cpu/intel_pstate/no_turbo")
+    if no_turbo is not None:
+        return no_turbo.strip() == "0"
+    boost = read("/sys/devices/system/cpu/cpufreq/boost")
+    return boost.strip() == "1" if boost is not None else None
+
+
+def _version(module: str, package: str) -> Optional[str]:
+    """The installed version; None where the module is not there."""
+    if module not in sys.modules and importlib.util.find_spec(module) is None:
+        return None
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,230 @@
+"""The result of a benchmark: raw nanoseconds, what they say, and whether they can be believed; one JSON file of its own."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from dsmobile.errors import DataError
+from dsmobile.files import write_json
+
+SCHEMA = "dsmobile.result/1"
+
+
+class Validity(StrEnum):
+    """Whether a measurement means what it says."""
+
+    VALID = "VALID"
+    DEGRADED = "DEGRADED"
+    INVALID = "INVALID"
+
+
+class Verdict(StrEnum):
+    """What the data carry about a pair."""
+
+    FASTER = "faster"
+    SLOWER = "slower"
+    NO_DIFFERENCE_SHOWN = "no difference shown"
+
+
+@dataclass(frozen=True)
+class Warning:  # noqa: A001
+    """Something that a reader of the figures must know.
+
+    Args:
+        kind: From the closed list in `benchmark.conditions`.
+        advice: What was seen, and what to do about it.
+    """
+
+    kind: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """One fresh process of one artifact.
+
+    Args:
+        block: Which block it belongs to, from 0.
+        position: Its place within the block, from 0.
+        latency_ns: Every inference after the first, in order, warm-up included.
+        warmup_count: How many of them, from the start, the truncation rule takes for warm-up.
+        load_ns: Opening the model until it can run, without importing the runtime.
+        first_inference_ns: The first inference.
+        peak_memory_bytes: The process's largest resident set; None where the system does not tell.
+        median_ns: Median of the inferences after the warm-up.
+    """
+
+    block: int
+    position: int
+    latency_ns: tuple[int, ...]
+    warmup_count: int
+    load_ns: int
+    first_inference_ns: int
+    peak_memory_bytes: int | None
+    median_ns: float
+
+
+@dataclass(frozen=True)
+class ArtifactResult:
+    """One artifact's measurement.
+
+    Args:
+        path: Absolute path on the host, or the file's name in a shareable report.
+        name: The file's name without its ending.
+        sha256: The file's hash.
+        format: `tflite` or `onnx`.
+        recipe: `float32`, `int8`, ...; None for a stranger's file.
+        role: `model`, `separable`, `twin`; None for a stranger's file.
+        pair_id: Who belongs to whom; None for a stranger's file.
+        runtime: `litert`, `tflite-runtime` or `onnxruntime`.
+        runtime_version: Its version on the device.
+        threads: Threads the runtime was given.
+        size_bytes: The file's size.
+        macs: Multiply-accumulates of one inference, where known.
+        parameters: Parameters, where known.
+        median_latency_ns: Median over the replicates' medians.
+        interval_ns: 95% interval of that median, from order statistics.
+        load_ns: Median over the replicates.
+        first_inference_ns: Median over the replicates.
+        peak_memory_bytes: Median over the replicates, where known.
+        exact_kernels: What was done so that int8 kernels do not saturate: `native`, `x64quantprecision`, or empty.
+        replicates: The raw measurements.
+    """
+
+    path: str
+    name: str
+    sha256: str
+    format: str
+    recipe: str | None
+    role: str | None
+    pair_id: str | None
+    runtime: str
+    runtime_version: str
+    threads: int
+    size_bytes: int
+    macs: int | None
+    parameters: int | None
+    median_latency_ns: float
+    interval_ns: tuple[float, float]
+    load_ns: float
+    first_inference_ns: float
+    peak_memory_bytes: int | None
+    exact_kernels: str
+    replicates: tuple[Replicate, ...]
+
+
+@dataclass(frozen=True)
+class PairResult:
+    """A network against another one, in the same blocks.
+
+    Args:
+        separable: Path of the first, as in `ArtifactResult.path`.
+        twin: Path of the second, the denominator's network.
+        runtime: The runtime of both.
+        recipe: The recipe of both, where known.
+        speedup: exp of the mean over blocks of log(twin's median / separable's median).
+        speedup_interval: Its 95% t interval.
+        macs_ratio: The twin's MACs over the separable network's: the speed-up in theory; None where unknown.
+        verdict: What the data carry.
+        minimum_detectable: The smallest relative difference this run would have shown with 90% power (0.02 = 2%).
+        blocks: How many blocks it rests on.
+    """
+
+    separable: str
+    twin: str
+    runtime: str
+    recipe: str | None
+    speedup: float
+    speedup_interval: tuple[float, float]
+    macs_ratio: float | None
+    verdict: Verdict
+    minimum_detectable: float | None
+    blocks: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """A whole benchmark.
+
+    Args:
+        dsmobile_version: Of the host.
+        started_utc: ISO 8601.
+        device: ADDRESS as given, without names of persons or hosts: `local`, `ssh`.
+        metric: `latency` or `instructions`.
+        validity: VALID, DEGRADED or INVALID.
+        warnings: Why, and what to do.
+        settings: budget_s, threads, seed, blocks, runtime choices.
+        facts: What the device is: system, machine, CPU model and features, cores, memory, Python.
+        conditions: Snapshots before, between and after: load, governor, frequency, temperature, throttling.
+        artifacts: One each.
+        pairs: Separable against twin.
+    """
+
+    dsmobile_version: str
+    started_utc: str
+    device: str
+    metric: str
+    validity: Validity
+    warnings: tuple[Warning, ...]
+    settings: dict[str, Any]
+    facts: dict[str, Any]
+    conditions: tuple[dict[str, Any], ...]
+    artifacts: tuple[ArtifactResult, ...]
+    pairs: tuple[PairResult, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Result:
+        """Reads the JSON form.
+
+        Raises:
+            KeyError, TypeError, ValueError: A field is missing or of another type.
+        """
+        values = {key: value for key, value in document.items() if key != "schema"}
+        values["validity"] = Validity(values["validity"])
+        values["warnings"] = tuple(Warning(**warning) for warning in values["warnings"])
+        values["conditions"] = tuple(values["conditions"])
+        values["artifacts"] = tuple(_artifact(artifact) for artifact in values["artifacts"])
+        values["pairs"] = tuple(_pair(pair) for pair in values["pairs"])
+        return cls(**values)
+
+
+def _artifact(values: dict[str, Any]) -> ArtifactResult:
+    replicates = tuple(Replicate(**{**replicate, "latency_ns": tuple(replicate["latency_ns"])}) for replicate in values["replicates"])
+    return ArtifactResult(**{**values, "interval_ns": tuple(values["interval_ns"]), "replicates": replicates})
+
+
+def _pair(values: dict[str, Any]) -> PairResult:
+    return PairResult(**{**values, "speedup_interval": tuple(values["speedup_interval"]), "verdict": Verdict(values["verdict"])})
+
+
+def write_result(path: Path, result: Result) -> None:
+    """Writes a result, whole or not at all."""
+    write_json(path, result.to_json())
+
+
+def read_result(path: Path) -> Result:
+    """Reads a result file.
+
+    Raises:
+        DataError: It is missing, damaged, or no result of ours.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path} cannot be read as a result: {error}", "give a file from OUT/results that `dsmobile bench` wrote"
+        ) from error
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        raise DataError(f"{path} is not a result of `dsmobile bench`", "give a file from OUT/results")
+    try:
+        return Result.from_json(document)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path} is damaged: {error!r}", "measure again with `dsmobile bench`") from error

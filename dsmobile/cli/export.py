@@ -1,0 +1,55 @@
+"""`dsmobile export`: a network to files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def export(
+    source: Annotated[str, typer.Argument(help="An architecture's name, a .toml, .keras, .h5 or .hdf5 file, or keras:NAME.")],
+    alpha: Annotated[float | None, typer.Option(help="Width multiplier.")] = None,
+    resolution: Annotated[int | None, typer.Option(help="Height and width of the input in pixels.")] = None,
+    classes: Annotated[int | None, typer.Option(help="Classes of the head.")] = None,
+    weights: Annotated[str | None, typer.Option(help="random, imagenet, or a .keras or .h5 file.")] = None,
+    seed: Annotated[int, typer.Option(help="Of random weights.")] = 0,
+    twin: Annotated[
+        str, typer.Option(help="none, standard, same-macs or same-parameters: the network of standard convolutions beside it.")
+    ] = "none",
+    formats: Annotated[list[str] | None, typer.Option("--format", help="tflite or onnx; may be repeated. Both by default.")] = None,
+    recipes: Annotated[
+        list[str] | None, typer.Option("--recipe", help="float32, int8 or a TOML file; may be repeated. Both by default.")
+    ] = None,
+    head: Annotated[str, typer.Option(help="as-is, logits or softmax.")] = "as-is",
+    io: Annotated[str, typer.Option(help="Type of an int8 file's input and output: float32, uint8 or int8.")] = "float32",
+    target: Annotated[str, typer.Option(help="arm, or x86: 7-bit weights in int8 ONNX, for x86 without VNNI.")] = "arm",
+    calibration: Annotated[str | None, typer.Option(help="Folder of images, .npz, or synthetic: what sets the ranges of int8.")] = None,
+    preprocess: Annotated[str | None, typer.Option(help='From RGB bytes to the input: "resize=256,crop=224,scale=-1..1".')] = None,
+    labels: Annotated[Path | None, typer.Option(help="One class a line.")] = None,
+    out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("dsmobile-out"),
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are already there.")] = False,
+    keep_failed: Annotated[bool, typer.Option("--keep-failed", help="Keep a file that fails its check, as .failed.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Write a network, and its twin, as TFLite and ONNX, float32 and int8, each checked against the network."""
+    from dsmobile.cli.output import progress, run
+
+    def action() -> tuple[dict[str, Any], int]:
+        from dsmobile import pipeline
+
+        request = pipeline.ExportRequest(
+            source=source, alpha=alpha, resolution=resolution, classes=classes, weights=weights, seed=seed, twin=twin,
+            formats=tuple(formats or ("tflite", "onnx")), recipes=tuple(recipes or ("float32", "int8")), head=head, io=io, target=target,
+            calibration=calibration, preprocess=preprocess, labels=labels, out=out, force=force, keep_failed=keep_failed,
+        )  # fmt: skip
+        with progress(as_json=as_json) as advance:
+            return pipeline.export(request, advance).to_json(), 0
+
+    def show(document: dict[str, Any]) -> None:
+        from dsmobile.reporting.exports import show_exports
+
+        show_exports(document)
+
+    run(action, as_json=as_json, show=show)

@@ -1,0 +1,85 @@
+"""ADDRESS: `local`, `ssh:user@host[:port]`, a bare `user@host`; IPv6 in brackets."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from dsmobile.errors import UsageError
+
+HOW = "give local, ssh:user@host, ssh:user@host:port or ssh:user@[IPv6]:port"
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+\\-]{0,63}")
+_HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})")
+_IPV6 = re.compile(r"[0-9A-Fa-f:.]{2,45}(?:%[A-Za-z0-9_.-]{1,32})?")
+_LATER = {
+    "adb": "run the Android device's own benchmark for now, or measure on a Raspberry Pi with ssh:user@host",
+    "emulated": "start the emulated machine yourself with an SSH server in it, and give ssh:user@host",
+}
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a device is.
+
+    Args:
+        kind: `local` or `ssh`.
+        host: Its name or number; empty where it is local.
+        user: Who logs in; empty leaves it to the SSH configuration.
+        port: Its port; None leaves it to the SSH configuration.
+    """
+
+    kind: str
+    host: str = ""
+    user: str = ""
+    port: int | None = None
+
+    def __str__(self) -> str:
+        """As a person writes it."""
+        if self.kind == "local":
+            return "local"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"ssh:{self.user}{'@' if self.user else ''}{host}{f':{self.port}' if self.port else ''}"
+
+
+def parse_address(text: str) -> Address:
+    """Reads an ADDRESS.
+
+    Args:
+        text: What the person gave.
+
+    Raises:
+        UsageError: It cannot be read, holds characters that no name of a host or user has, or names a kind that is not supported yet.
+    """
+    if text == "local":
+        return Address("local")
+    kind, colon, rest = text.partition(":")
+    if kind in _LATER and (not colon or "@" not in kind):
+        raise UsageError(f"--device {text!r}: {kind} devices are not supported in this version", _LATER[kind])
+    if colon and kind == "ssh":
+        return _ssh(text, rest)
+    if "@" in text:
+        return _ssh(text, text)
+    raise UsageError(f"--device {text!r} is not an address", HOW)
+
+
+def _ssh(text: str, rest: str) -> Address:
+    user, at, place = rest.rpartition("@")
+    if at and not _USER.fullmatch(user):
+        raise UsageError(f"--device {text!r}: {user!r} is not a user's name", HOW)
+    if place.startswith("["):
+        host, bracket, after = place[1:].partition("]")
+        if not bracket or not _IPV6.fullmatch(host) or ":" not in host or (after and not after.startswith(":")):
+            raise UsageError(f"--device {text!r}: {place!r} is not an IPv6 address in brackets", HOW)
+        return Address("ssh", host, user, _port(text, after[1:]) if after else None)
+    host, colon, port = place.partition(":")
+    if ":" in port:
+        raise UsageError(f"--device {text!r}: an IPv6 address stands in brackets", HOW)
+    if not _HOST.fullmatch(host):
+        raise UsageError(f"--device {text!r}: {host!r} is not a host's name", HOW)
+    return Address("ssh", host, user, _port(text, port) if colon else None)
+
+
+def _port(text: str, port: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
+        raise UsageError(f"--device {text!r}: {port!r} is not a port", "give a number from 1 to 65535")
+    return int(port)

@@ -1,0 +1,94 @@
+"""What every device can do: take files, run the harness, say what it is, and be left clean."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from device_bench import records
+from dsmobile.devices.addresses import Address, parse_address
+
+HARNESS_PYTHON = (3, 9)
+
+
+class Device(Protocol):
+    """A machine that measures. Used as a context manager: whatever happens, nothing of ours goes on running there."""
+
+    kind: str
+
+    def __enter__(self) -> Self:
+        """Connects."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Ends what runs there and removes what was temporary."""
+
+    @property
+    def python(self) -> str:
+        """The Python on the device, as a person there would write it."""
+
+    def push(self, files: Sequence[tuple[Path, str]]) -> list[str]:
+        """Brings model files to the device, unless they are there already.
+
+        Args:
+            files: Path and SHA-256 of each.
+
+        Returns:
+            Where each lies on the device, absolute.
+        """
+
+    def facts(self) -> dict[str, Any]:
+        """What the device is and which runtimes it has: see `device_bench.machine.facts`."""
+
+    def measure(self, plan: records.RunPlan, on_line: Callable[[dict[str, Any]], None]) -> None:
+        """Runs the blocks of a plan and hands on each sample as it comes.
+
+        Raises:
+            DeviceError: The harness or the connection failed.
+        """
+
+
+def open_device(address: str | Address, *, python: str | None = None, interactive: bool = False) -> Device:
+    """The device at an address, not yet connected.
+
+    Args:
+        address: ADDRESS as a person gave it.
+        python: The Python to run there; None takes this one (local) or `python3` (ssh).
+        interactive: Whether ssh may ask for a password or a passphrase.
+
+    Raises:
+        UsageError: The address cannot be read.
+    """
+    place = address if isinstance(address, Address) else parse_address(address)
+    if place.kind == "local":
+        from dsmobile.devices.local import LocalDevice
+
+        return LocalDevice(python or sys.executable)
+    from dsmobile.devices.ssh import SshDevice
+
+    return SshDevice(place, python or "python3", interactive=interactive)
+
+
+def harness_files() -> list[Path]:
+    """The harness's modules, in a fixed order."""
+    return sorted(Path(records.__file__).parent.glob("*.py"))
+
+
+def document_in(line: str) -> dict[str, Any] | None:
+    """The JSON object in a line of output; None where it is something else that the device printed."""
+    if not line.startswith("{"):
+        return None
+    try:
+        document = json.loads(line)
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def last_line(text: str) -> str:
+    """The last line that says something, without control characters."""
+    lines = ["".join(character for character in line if character.isprintable()).strip() for line in text.splitlines()]
+    return next((line for line in reversed(lines) if line), "")

@@ -1,0 +1,90 @@
+"""This machine as a device: the harness runs as its own process, TensorFlow is never imported."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from device_bench.records import RunPlan
+from dsmobile.devices.device import HARNESS_PYTHON, document_in, harness_files, last_line
+from dsmobile.devices.harness_process import environment_without, stream
+from dsmobile.errors import DeviceError
+
+_FACTS_TIMEOUT_S = 60.0
+
+
+class LocalDevice:
+    """This machine.
+
+    Args:
+        python: The Python that runs the harness.
+    """
+
+    kind = "local"
+
+    def __init__(self, python: str) -> None:
+        """Takes note; nothing runs yet."""
+        self._python = python
+        self._folder = Path()
+
+    def __enter__(self) -> Self:
+        """Makes a temporary folder to run in."""
+        if shutil.which(self._python) is None:
+            raise DeviceError(f"--python {self._python} is no program on this machine", "give the path of a Python")
+        self._folder = Path(tempfile.mkdtemp(prefix="dsmobile-"))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Removes it."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def python(self) -> str:
+        """The Python that runs the harness."""
+        return self._python
+
+    def push(self, files: Sequence[tuple[Path, str]]) -> list[str]:
+        """The files are here already."""
+        return [str(path.resolve()) for path, _ in files]
+
+    def facts(self) -> dict[str, Any]:
+        """What this machine is and which runtimes it has."""
+        try:
+            done = subprocess.run(
+                [*self._harness(), "--facts"],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                cwd=self._folder,
+                env=environment_without("PYTHONSAFEPATH"),
+                timeout=_FACTS_TIMEOUT_S,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise DeviceError(f"{self._python} does not run: {error}", "give another Python with --python") from error
+        facts = document_in(done.stdout.decode("utf-8", "replace"))
+        if done.returncode or facts is None:
+            needed = ".".join(map(str, HARNESS_PYTHON))
+            raise DeviceError(
+                f"{self._python} cannot run the harness: {last_line(done.stderr.decode('utf-8', 'replace'))}",
+                f"give a Python of version {needed} or newer with --python",
+            )
+        return facts
+
+    def measure(self, plan: RunPlan, on_line: Callable[[dict[str, Any]], None]) -> None:
+        """Runs the blocks of a plan and hands on each sample as it comes."""
+        plan_path, samples_path = self._folder / "plan.json", self._folder / "samples.jsonl"
+        plan_path.write_text(json.dumps(plan.to_json()), encoding="utf-8")
+        samples_path.unlink(missing_ok=True)
+        command = [*self._harness(), str(plan_path), str(samples_path), "--echo", "--lifeline"]
+        status, errors = stream(command, on_line, environment=environment_without("PYTHONSAFEPATH"), folder=self._folder)
+        if status:
+            raise DeviceError(f"the harness ended with exit status {status}: {last_line(errors)}", "measure again")
+
+    def _harness(self) -> list[str]:
+        return [self._python, str(harness_files()[0].parent)]

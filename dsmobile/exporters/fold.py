@@ -1,0 +1,355 @@
+"""From a Keras model to a folded network: batch normalization and padding taken into the convolutions, training-only layers gone.
+
+Folding is done in float64. A layer that is not known is named with its place; a batch normalization that no convolution can take in stays, as
+a scale and a shift, and is named in `FoldedModel.left`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from dsmobile.architectures.graph import Call, Graph, read_graph
+from dsmobile.architectures.twin import normalization
+from dsmobile.errors import ConversionError
+from dsmobile.exporters.operators import (
+    NO_PADS,
+    Activation,
+    Add,
+    Array,
+    Concatenate,
+    Convolution,
+    Dense,
+    DepthwiseConvolution,
+    FoldedModel,
+    GlobalPool,
+    Multiply,
+    Node,
+    Operator,
+    Pad,
+    Pads,
+    Pool,
+    Reshape,
+    ScaleShift,
+    Softmax,
+    same_pads,
+)
+
+_GONE = frozenset(
+    "Dropout SpatialDropout2D GaussianDropout GaussianNoise AlphaDropout ActivityRegularization Identity InputLayer RandomFlip RandomRotation "
+    "RandomZoom RandomTranslation RandomContrast".split()
+)
+_ACTIVATION_NAMES = {
+    "relu": "relu", "relu6": "relu6", "sigmoid": "sigmoid", "hard_sigmoid": "hard_sigmoid", "silu": "swish", "swish": "swish",
+    "hard_silu": "hard_swish", "hard_swish": "hard_swish", "tanh": "tanh",
+}  # fmt: skip
+
+
+def fold(model: Any, *, input_name: str = "image") -> FoldedModel:
+    """Folds a Keras model.
+
+    Args:
+        model: A functional `keras.Model` with one input and one output, of fixed sizes.
+        input_name: What the input is called in the written files.
+
+    Raises:
+        ConversionError: A layer that is not supported, named with its place; several inputs or outputs.
+    """
+    graph = read_graph(model)
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        raise ConversionError(
+            f"{graph.name} has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs",
+            "export a network with one input and one output",
+        )
+    nodes, names = _translate(graph, input_name)
+    shape = tuple(int(side or 0) for side in graph.inputs[0].shape)
+    folded = FoldedModel(graph.name, input_name, shape, tuple(nodes), names[graph.outputs[0].key])
+    folded = _merge_padding(_fold_scales(folded))
+    left = tuple(f"{node.name}: no convolution alone feeds it" for node in folded if isinstance(node.operator, ScaleShift))
+    return replace(folded, left=left)
+
+
+def _translate(graph: Graph, input_name: str) -> tuple[list[Node], dict[int, str]]:
+    names = {graph.inputs[0].key: input_name}
+    nodes: list[Node] = []
+    taken = {input_name}
+    for place, call in enumerate(graph.calls, 1):
+        if call.kind in _GONE:
+            names[call.outputs[0].key] = names[call.inputs[0].key]
+            continue
+        if call.kind not in _LAYERS:
+            raise ConversionError(
+                f"the layer {call.layer.name!r} ({call.kind}, number {place} of {len(graph.calls)}) is not supported",
+                f"supported are {', '.join(sorted(_LAYERS))}",
+            )
+        steps = _LAYERS[call.kind](call)
+        inputs = tuple(names[value.key] for value in call.inputs)
+        for number, (operator, shape) in enumerate(steps):
+            name = _free_name(
+                call.layer.name if number == len(steps) - 1 else f"{call.layer.name}_{type(operator).__name__.lower()}", taken
+            )
+            nodes.append(Node(name, operator, inputs, tuple(int(side or 0) for side in shape)))
+            inputs = (name,)
+        names[call.outputs[0].key] = inputs[0]
+    return nodes, names
+
+
+def _free_name(wanted: str, taken: set[str]) -> str:
+    wanted = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "_-") else "_" for letter in wanted) or "node"
+    name, number = wanted, 2
+    while name in taken:
+        name, number = f"{wanted}_{number}", number + 1
+    taken.add(name)
+    return name
+
+
+Steps = list[tuple[Operator, tuple[int | None, ...]]]
+
+
+def _array(variable: Any) -> Array:
+    return np.array(variable, np.float32)
+
+
+def _refuse(call: Call, why: str, advice: str) -> ConversionError:
+    return ConversionError(f"the layer {call.layer.name!r} ({call.kind}) is not supported: {why}", advice)
+
+
+def _pads(call: Call, kernel: tuple[int, int], strides: tuple[int, int], dilation: tuple[int, int] = (1, 1)) -> Pads:
+    layer = call.layer
+    if getattr(layer, "data_format", "channels_last") != "channels_last":
+        raise _refuse(call, "it is channels_first", "build the model with channels_last")
+    if layer.padding not in ("same", "valid"):
+        raise _refuse(call, f"padding {layer.padding!r}", "use same or valid")
+    if layer.padding == "valid":
+        return NO_PADS
+    return same_pads(tuple(int(side or 0) for side in call.input_shape[:2]), kernel, strides, dilation)
+
+
+def _two(values: Any) -> tuple[int, int]:
+    return int(values[0]), int(values[1])
+
+
+def _with_activation(call: Call, operator: Operator, shape: tuple[int | None, ...]) -> Steps:
+    activation = _activation(call, getattr(call.layer, "activation", None))
+    return [(operator, shape)] if activation is None else [(operator, shape), (activation, shape)]
+
+
+def _activation(call: Call, function: Any) -> Operator | None:
+    name = getattr(function, "__name__", "linear") if function is not None else "linear"
+    if name == "linear":
+        return None
+    if name == "softmax":
+        return Softmax()
+    if name not in _ACTIVATION_NAMES:
+        raise _refuse(call, f"activation {name!r}", f"supported are {', '.join(sorted(_ACTIVATION_NAMES))} and softmax")
+    return Activation(_ACTIVATION_NAMES[name])
+
+
+def _convolution(call: Call) -> Steps:
+    layer = call.layer
+    strides, dilation = _two(layer.strides), _two(layer.dilation_rate)
+    kernel = _array(layer.kernel)
+    bias = _array(layer.bias) if layer.use_bias else np.zeros(kernel.shape[-1], np.float32)
+    operator = Convolution(kernel, bias, strides, dilation, _pads(call, _two(layer.kernel_size), strides, dilation), int(layer.groups))
+    return _with_activation(call, operator, call.output_shape)
+
+
+def _depthwise(call: Call) -> Steps:
+    layer = call.layer
+    strides, dilation = _two(layer.strides), _two(layer.dilation_rate)
+    kernel = _array(layer.kernel)
+    bias = _array(layer.bias) if layer.use_bias else np.zeros(kernel.shape[2] * kernel.shape[3], np.float32)
+    operator = DepthwiseConvolution(kernel, bias, strides, dilation, _pads(call, _two(layer.kernel_size), strides, dilation))
+    return _with_activation(call, operator, call.output_shape)
+
+
+def _separable(call: Call) -> Steps:
+    layer = call.layer
+    strides, dilation = _two(layer.strides), _two(layer.dilation_rate)
+    depthwise, pointwise = _array(layer.depthwise_kernel), _array(layer.pointwise_kernel)
+    width = depthwise.shape[2] * depthwise.shape[3]
+    bias = _array(layer.bias) if layer.use_bias else np.zeros(pointwise.shape[-1], np.float32)
+    first = DepthwiseConvolution(
+        depthwise, np.zeros(width, np.float32), strides, dilation, _pads(call, _two(layer.kernel_size), strides, dilation)
+    )
+    steps = _with_activation(call, Convolution(pointwise, bias), call.output_shape)
+    return [(first, (*call.output_shape[:-1], width)), *steps]
+
+
+def _dense(call: Call) -> Steps:
+    layer = call.layer
+    kernel = _array(layer.kernel)
+    bias = _array(layer.bias) if layer.use_bias else np.zeros(kernel.shape[-1], np.float32)
+    if len(call.input_shape) == 3:
+        return _with_activation(call, Convolution(kernel[None, None], bias), call.output_shape)
+    if len(call.input_shape) != 1:
+        raise _refuse(call, f"an input of shape {call.input_shape}", "flatten or pool the map before it")
+    return _with_activation(call, Dense(kernel, bias), call.output_shape)
+
+
+def _batch_normalization(call: Call) -> Steps:
+    if call.layer.axis not in (-1, len(call.input_shape)) and list(np.ravel(call.layer.axis)) != [len(call.input_shape)]:
+        raise _refuse(call, f"axis {call.layer.axis}", "normalize the last axis, the channels")
+    scale, shift = normalization(call.layer)
+    return [(ScaleShift(scale.astype(np.float32), np.asarray(shift, np.float32)), call.output_shape)]
+
+
+def _rescaling(call: Call) -> Steps:
+    channels = int(call.input_shape[-1] or 1)
+    scale, shift = (
+        np.broadcast_to(np.asarray(value, np.float32).ravel(), (channels,)).copy() for value in (call.layer.scale, call.layer.offset)
+    )
+    return [(ScaleShift(scale, shift), call.output_shape)]
+
+
+def _relu(call: Call) -> Steps:
+    layer = call.layer
+    if layer.negative_slope or layer.threshold or layer.max_value not in (None, 6, 6.0):
+        raise _refuse(
+            call, f"max_value {layer.max_value}, negative_slope {layer.negative_slope}, threshold {layer.threshold}", "use ReLU or ReLU6"
+        )
+    return [(Activation("relu" if layer.max_value is None else "relu6"), call.output_shape)]
+
+
+def _activation_layer(call: Call) -> Steps:
+    operator = _activation(call, call.layer.activation)
+    return [(operator, call.output_shape)] if operator is not None else [(Reshape(), call.output_shape)]
+
+
+def _softmax(call: Call) -> Steps:
+    if np.ravel(call.layer.axis).tolist() not in ([-1], [len(call.input_shape)]):
+        raise _refuse(call, f"axis {call.layer.axis}", "take it over the last axis")
+    return [(Softmax(), call.output_shape)]
+
+
+def _padding(call: Call) -> Steps:
+    (top, bottom), (left, right) = call.layer.padding
+    return [(Pad(((top, bottom), (left, right))), call.output_shape)]
+
+
+def _pool(kind: str) -> Callable[[Call], Steps]:
+    def steps(call: Call) -> Steps:
+        size, strides = _two(call.layer.pool_size), _two(call.layer.strides)
+        return [(Pool(kind, size, strides, _pads(call, size, strides)), call.output_shape)]
+
+    return steps
+
+
+def _global_pool(kind: str) -> Callable[[Call], Steps]:
+    return lambda call: [(GlobalPool(kind, bool(call.layer.keepdims)), call.output_shape)]
+
+
+def _merge(operator: Operator) -> Callable[[Call], Steps]:
+    def steps(call: Call) -> Steps:
+        shapes = [value.shape for value in call.inputs]
+        if isinstance(operator, Add) and len(set(shapes)) != 1:
+            raise _refuse(call, f"inputs of different shapes {shapes}", "bring them to one shape first")
+        if isinstance(operator, Concatenate) and call.layer.axis not in (-1, len(shapes[0])):
+            raise _refuse(call, f"axis {call.layer.axis}", "concatenate along the channels")
+        return [(operator, call.output_shape)]
+
+    return steps
+
+
+def _reshape(call: Call) -> Steps:
+    return [(Reshape(), call.output_shape)]
+
+
+_LAYERS: dict[str, Callable[[Call], Steps]] = {
+    "Conv2D": _convolution,
+    "DepthwiseConv2D": _depthwise,
+    "SeparableConv2D": _separable,
+    "Dense": _dense,
+    "BatchNormalization": _batch_normalization,
+    "Rescaling": _rescaling,
+    "ReLU": _relu,
+    "Activation": _activation_layer,
+    "Softmax": _softmax,
+    "ZeroPadding2D": _padding,
+    "MaxPooling2D": _pool("max"),
+    "AveragePooling2D": _pool("average"),
+    "GlobalAveragePooling2D": _global_pool("average"),
+    "GlobalMaxPooling2D": _global_pool("max"),
+    "Add": _merge(Add()),
+    "Multiply": _merge(Multiply()),
+    "Concatenate": _merge(Concatenate()),
+    "Flatten": _reshape,
+    "Reshape": _reshape,
+}
+
+
+def _fold_scales(model: FoldedModel) -> FoldedModel:
+    """Takes every scale and shift into the convolution that alone feeds it."""
+    nodes = {node.name: node for node in model}
+    renamed: dict[str, str] = {}
+    for node in model:
+        feeding = nodes.get(renamed.get(node.inputs[0], node.inputs[0]))
+        if (
+            not isinstance(node.operator, ScaleShift)
+            or feeding is None
+            or not isinstance(feeding.operator, (Convolution, DepthwiseConvolution, Dense))
+        ):
+            continue
+        if len(model.consumers(node.inputs[0])) != 1 or model.output == node.inputs[0]:
+            continue
+        nodes[feeding.name] = replace(feeding, operator=_scaled(feeding.operator, node.operator))
+        renamed[node.name] = feeding.name
+        del nodes[node.name]
+    return _renamed(model, nodes, renamed)
+
+
+def _scaled(operator: Convolution | DepthwiseConvolution | Dense, change: ScaleShift) -> Convolution | DepthwiseConvolution | Dense:
+    scale, shift = change.scale.astype(np.float64), change.shift.astype(np.float64)
+    kernel = operator.kernel.astype(np.float64)
+    factor = scale.reshape(kernel.shape[2:]) if isinstance(operator, DepthwiseConvolution) else scale
+    return replace(
+        operator, kernel=(kernel * factor).astype(np.float32), bias=(operator.bias.astype(np.float64) * scale + shift).astype(np.float32)
+    )
+
+
+def _merge_padding(model: FoldedModel) -> FoldedModel:
+    """Takes zeros around a map into the convolutions that alone read it, and drops reshapes that change nothing."""
+    nodes = {node.name: node for node in model}
+    renamed: dict[str, str] = {}
+    for node in model:
+        source = node.inputs[0]
+        if isinstance(node.operator, Reshape) and node.shape == model.shape_of(source) and model.output != node.name:
+            renamed[node.name] = renamed.get(source, source)
+            del nodes[node.name]
+        if not isinstance(node.operator, Pad):
+            continue
+        readers = model.consumers(node.name)
+        if (
+            not readers
+            or model.output == node.name
+            or any(not isinstance(reader.operator, (Convolution, DepthwiseConvolution)) for reader in readers)
+        ):
+            continue
+        for reader in readers:
+            operator = nodes[reader.name].operator
+            if isinstance(operator, (Convolution, DepthwiseConvolution)):
+                nodes[reader.name] = replace(nodes[reader.name], operator=replace(operator, pads=_sum(operator.pads, node.operator.pads)))
+        renamed[node.name] = renamed.get(source, source)
+        del nodes[node.name]
+    return _renamed(model, nodes, renamed)
+
+
+def _sum(first: Pads, second: Pads) -> Pads:
+    (a, b), (c, d) = first
+    (e, f), (g, h) = second
+    return (a + e, b + f), (c + g, d + h)
+
+
+def _renamed(model: FoldedModel, nodes: dict[str, Node], renamed: dict[str, str]) -> FoldedModel:
+    def final(name: str) -> str:
+        while name in renamed:
+            name = renamed[name]
+        return name
+
+    kept = tuple(
+        replace(nodes[node.name], inputs=tuple(final(name) for name in nodes[node.name].inputs)) for node in model if node.name in nodes
+    )
+    return replace(model, nodes=kept, output=final(model.output))

@@ -1,0 +1,94 @@
+"""A recipe: how a network is written at one precision; one TOML file each in `export/`."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from dsmobile.errors import SpecError, nearest
+from dsmobile.files import recipes_folder
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is written at one precision.
+
+    Args:
+        name: The file's name without its ending.
+        description: In one sentence.
+        weights: `float32` or `int8`.
+        activations: `float32` or `int8`.
+        formats: The formats it can be written in.
+        max_error: Float recipes: largest difference allowed, times max(1, largest reference); 0 takes no part.
+        min_sqnr_db: Integer recipes: least signal to quantization noise ratio in dB before the softmax; -inf takes no part.
+        calibration_count: Inputs that set the activations' ranges, at most.
+        parity_count: Inputs on which the written file is compared with the network.
+    """
+
+    name: str
+    description: str
+    weights: str
+    activations: str
+    formats: tuple[str, ...]
+    max_error: float
+    min_sqnr_db: float
+    calibration_count: int
+    parity_count: int
+
+    @property
+    def quantized(self) -> bool:
+        """Whether activations are integers, so that calibration matters."""
+        return self.activations == "int8"
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {"schema": "dsmobile.recipe/1", **asdict(self), "formats": list(self.formats)}
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with dsmobile."""
+    return sorted(path.stem for path in recipes_folder("export").glob("*.toml"))
+
+
+def read_recipe(name: str) -> Recipe:
+    """Reads a recipe by its name or from a TOML file.
+
+    Raises:
+        SpecError: There is none of that name, or a value makes no sense.
+    """
+    path = Path(name) if name.endswith(".toml") else recipes_folder("export") / f"{name}.toml"
+    if not name.endswith(".toml") and name not in recipe_names():
+        raise SpecError(f"there is no recipe {name!r}", nearest(name, recipe_names()))
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SpecError(f"the recipe {path} cannot be read: {error}", "compare it with export/int8.toml") from error
+    defaults: dict[str, Any] = {"max_error": 0.0, "min_sqnr_db": float("-inf"), "calibration_count": 100, "parity_count": 8}
+    allowed = [field.name for field in fields(Recipe) if field.name != "name"]
+    for key in document:
+        if key not in allowed:
+            raise SpecError(f"{path} has an unknown key {key!r}", nearest(key, allowed))
+    values = {**defaults, **document}
+    missing = [key for key in allowed if key not in values]
+    if missing:
+        raise SpecError(f"{path} lacks {missing[0]!r}", f"a recipe has {', '.join(allowed)}")
+    return _checked(Recipe(name=path.stem, **{**values, "formats": tuple(values["formats"])}), path)
+
+
+def _checked(recipe: Recipe, path: Path) -> Recipe:
+    kinds = (recipe.weights, recipe.activations)
+    if kinds not in (("float32", "float32"), ("int8", "int8")):
+        raise SpecError(
+            f"{path}: weights {kinds[0]} with activations {kinds[1]} are not supported", "take float32 with float32, or int8 with int8"
+        )
+    if not recipe.formats or not set(recipe.formats) <= {"tflite", "onnx"}:
+        raise SpecError(f"{path}: formats {recipe.formats} are not tflite or onnx", 'write formats = ["tflite", "onnx"]')
+    for key in ("calibration_count", "parity_count"):
+        if type(getattr(recipe, key)) is not int or not 1 <= getattr(recipe, key) <= 100_000:
+            raise SpecError(f"{path}: {key} = {getattr(recipe, key)!r} is not a whole number from 1 to 100000", "correct the value")
+    for key in ("max_error", "min_sqnr_db"):
+        if not isinstance(getattr(recipe, key), (int, float)):
+            raise SpecError(f"{path}: {key} = {getattr(recipe, key)!r} is not a number", "correct the value")
+    return recipe

@@ -1,0 +1,234 @@
+"""`dsmobile ship android`: one artifact and its labels become a Gradle library module for an app."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dsmobile import __version__
+from dsmobile.labels import read_labels
+from dsmobile.preprocessing import Preprocessing
+from dsmobile.shipping.artifact_check import Shippable, open_shippable
+from dsmobile.shipping.goldens import TOLERANCE_RULE, Golden, Run, golden_files, make_goldens, runtime, tolerance
+from dsmobile.shipping.names import asset_stem, checked_package
+from dsmobile.shipping.record import write_module
+from dsmobile.shipping.render import render_folder, template_folder
+
+LITERT_VERSION = "2.3.0"
+MIN_SDK = 24
+ASSETS = "src/main/assets"
+GOLDENS = "src/test/resources/goldens"
+DEFAULT_OUT = Path("dsmobile-out") / "android"
+
+
+@dataclass(frozen=True)
+class ShippedModule:
+    """A module that was written.
+
+    Args:
+        module: Its folder, absolute.
+        files: The generated files in it, absolute.
+        kept: Files left alone since a person changed them, absolute.
+        removed: Files of an earlier generation that are generated no more, absolute.
+        package: The Kotlin package.
+        model_sha256: The model file's hash.
+        warnings: What the person should know.
+    """
+
+    module: Path
+    files: tuple[Path, ...]
+    kept: tuple[Path, ...]
+    removed: tuple[Path, ...]
+    package: str
+    model_sha256: str
+    warnings: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {
+            "module": str(self.module),
+            "files": [str(path) for path in self.files],
+            "kept": [str(path) for path in self.kept],
+            "removed": [str(path) for path in self.removed],
+            "package": self.package,
+            "model_sha256": self.model_sha256,
+            "warnings": list(self.warnings),
+        }
+
+
+def ship_android(artifact: Path, labels: Path, package: str, out: Path | None = None, *, force: bool = False) -> ShippedModule:
+    """Writes a Gradle library module that runs an artifact on LiteRT.
+
+    Args:
+        artifact: A float32-in, float32-out `.tflite` classifier that `dsmobile export` wrote, its manifest beside it.
+        labels: One class a line, in the network's order.
+        package: The Kotlin package and namespace: `com.acme.vision`.
+        out: The module's folder; None means `dsmobile-out/android/NAME` after the artifact's name.
+        force: Replace files that a person changed, and write into a folder that is not a module's.
+
+    Raises:
+        UsageError: The package's name cannot be one.
+        ModelError: The artifact cannot be shipped.
+        DataError: The labels cannot be read or are not one per class.
+        SpecError: The template is damaged.
+        OutputError: The folder holds something else or cannot be written.
+    """
+    package = checked_package(package)
+    shippable = open_shippable(artifact)
+    names = read_labels(labels, shippable.classes)
+    stem = asset_stem(artifact.stem)
+    goldens = make_goldens(shippable, _runner(shippable))
+    files = module_files(shippable, names, package, stem, goldens)
+    facts = {
+        "dsmobile_version": __version__,
+        "package": package,
+        "model": f"{ASSETS}/{stem}.tflite",
+        "model_sha256": shippable.manifest.sha256,
+    }
+    folder = out if out is not None else DEFAULT_OUT / stem
+    written = write_module(folder, files, facts, force=force)
+    folder = folder.resolve()
+    return ShippedModule(
+        module=folder,
+        files=tuple(folder / name for name in written.files),
+        kept=tuple(folder / name for name in written.kept),
+        removed=tuple(folder / name for name in written.removed),
+        package=package,
+        model_sha256=shippable.manifest.sha256,
+        warnings=_warnings(shippable, names, written.kept),
+    )
+
+
+def module_files(shippable: Shippable, labels: tuple[str, ...], package: str, stem: str, goldens: tuple[Golden, ...]) -> dict[str, bytes]:
+    """All generated files of a module; the same arguments give the same bytes.
+
+    Args:
+        shippable: The artifact.
+        labels: One per class.
+        package: A checked package.
+        stem: The model's name in the assets, without its ending.
+        goldens: The golden vectors.
+
+    Returns:
+        Each file's bytes by its path in the module.
+    """
+    model_asset = f"{stem}.tflite"
+    label_bytes = "".join(f"{label}\n" for label in labels).encode()
+    values = {
+        "package": package,
+        "gradle_name": package.rpartition(".")[2],
+        "model_asset": model_asset,
+        "labels_sha256": hashlib.sha256(label_bytes).hexdigest(),
+        "litert_version": LITERT_VERSION,
+        "min_sdk": str(MIN_SDK),
+        "dsmobile_version": __version__,
+        "runtime": runtime(),
+        "golden_count": str(len(goldens)),
+        "tolerance": f"{tolerance(goldens):.3g}",
+        "tolerance_rule": TOLERANCE_RULE,
+        **_numbers(shippable),
+        **_words(shippable),
+    }
+    files = render_folder(template_folder(), values)
+    files[f"{ASSETS}/{model_asset}"] = shippable.data
+    files[f"{ASSETS}/labels.txt"] = label_bytes
+    files |= {f"{GOLDENS}/{name}": data for name, data in golden_files(shippable, goldens, model_asset).items()}
+    return files
+
+
+def _runner(shippable: Shippable) -> Run:
+    from dsmobile.exporters.runners import open_runner
+
+    return open_runner(shippable.path, inputs=shippable.manifest.inputs, outputs=shippable.manifest.outputs).run
+
+
+def _numbers(shippable: Shippable) -> dict[str, str]:
+    """What goes into Kotlin: checked numbers and words from closed lists, nothing else."""
+    preprocessing, manifest = shippable.preprocessing, shippable.manifest
+    return {
+        "model_sha256": hashlib.sha256(shippable.data).hexdigest(),
+        "classes": str(int(shippable.classes)),
+        "size_bytes": str(len(shippable.data)),
+        "score_meaning": "a probability, since the network ends in a softmax"
+        if manifest.ends_in_softmax
+        else "the network's own output, no probability: only the order counts",
+        "input_height": str(int(shippable.height)),
+        "input_width": str(int(shippable.width)),
+        "channels": str(preprocessing.channels),
+        "colour": preprocessing.colour,
+        "resize": str(int(preprocessing.resize or 0)),
+        "crop": "true" if preprocessing.crop is not None else "false",
+        "scale": _floats(preprocessing.scale, preprocessing.channels),
+        "offset": _floats(preprocessing.offset, preprocessing.channels),
+        "preprocessing": _written(preprocessing),
+    }
+
+
+def _floats(values: tuple[float, ...], channels: int) -> str:
+    """Kotlin literals of exactly the float32 that Python computes with: the shortest decimal that reads back as it."""
+    values = values * channels if len(values) == 1 else values
+    return ", ".join(f"{np.float32(value)!s}f" for value in values)
+
+
+def _written(preprocessing: Preprocessing) -> str:
+    """The preprocessing as `--preprocess` takes it."""
+    parts = []
+    if preprocessing.resize is not None:
+        parts.append(f"resize={preprocessing.resize}")
+    if preprocessing.crop is not None:
+        parts.append(f"crop={preprocessing.crop[0]}x{preprocessing.crop[1]}")
+    parts.append(f"colour={preprocessing.colour}")
+    parts += [
+        f"{key}={'/'.join(repr(float(value)) for value in values)}"
+        for key, values in (("scale", preprocessing.scale), ("offset", preprocessing.offset))
+    ]
+    return ",".join(parts)
+
+
+def _words(shippable: Shippable) -> dict[str, str]:
+    """What goes into README.md only."""
+    manifest, parity = shippable.manifest, shippable.manifest.parity
+    facts = {"name": manifest.name, "role": manifest.role, "recipe": manifest.recipe, "head": manifest.head, **manifest.source}
+    scalars = {key: value for key, value in facts.items() if isinstance(value, str | int | float) and value != ""}
+    return {
+        "parity_count": str(parity.count),
+        "parity_max_abs_error": f"{parity.max_abs_error:.3g}",
+        "parity_max_abs_reference": f"{parity.max_abs_reference:.3g}",
+        "parity_sqnr_db": f"{parity.sqnr_db:.1f} dB" if math.isfinite(parity.sqnr_db) else "without bound (equal)",
+        "parity_top1_agreement": f"{100 * parity.top1_agreement:.1f}%",
+        "source_lines": "\n".join(f"- {_plain(key)}: `{_plain(value)}`" for key, value in scalars.items()),
+        "weights_note": _weights_note(str(manifest.source.get("weights", ""))),
+    }
+
+
+def _plain(value: object) -> str:
+    """A stranger's word for Markdown: one line, no way out of a code span, and of a path only its last part."""
+    text = "".join(character if character.isprintable() and character != "`" else "_" for character in str(value))
+    text = text.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    return text[:200].strip() or "_"
+
+
+def _weights_note(weights: str) -> str:
+    if weights == "random":
+        return "The weights are random: this network has learned nothing, so it serves to measure, not to recognise."
+    if weights == "imagenet":
+        return (
+            "The weights are Keras Applications', trained on ImageNet: read their licence and ImageNet's terms before you publish an app."
+        )
+    return "dsmobile does not know under which licence the weights came: ask whoever trained them before you publish an app."
+
+
+def _warnings(shippable: Shippable, labels: tuple[str, ...], kept: tuple[str, ...]) -> tuple[str, ...]:
+    warnings = []
+    if shippable.manifest.labels and shippable.manifest.labels != labels:
+        warnings.append("the labels differ from those the artifact was exported with: check their order")
+    if shippable.manifest.source.get("weights") == "random":
+        warnings.append("the artifact's weights are random: its labels mean nothing")
+    if kept:
+        warnings.append(f"{len(kept)} changed files were kept, and may not fit the files generated now: look at them, or give --force")
+    return tuple(warnings)

@@ -1,0 +1,284 @@
+"""The generated module without a Kotlin compiler: its files, what it refuses, and what cannot escape into its source."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dsmobile.errors import DataError, DsmobileError, ModelError, OutputError, SpecError, UsageError
+from dsmobile.exporters.artifact import TensorInfo, manifest_path, read_manifest, write_manifest
+from dsmobile.preprocessing import Preprocessing
+from dsmobile.shipping import render
+from dsmobile.shipping.android import ship_android
+
+HOSTILE = [
+    '"; fun boom() {}',
+    "${System.exit(1)}",
+    "\\u0022\\",
+    "🐈‍⬛",
+    "\u200fעברית\u202e",
+    "*/ /* {{package}}",
+    "</script>[red]\x1b[31m\x07",
+]
+NHWC = TensorInfo("input", (1, 32, 32, 3), "float32", layout="nhwc")
+KOTLIN = "src/main/kotlin/com/acme/vision"
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def text(folder: Path, name: str) -> str:
+    return (folder / name).read_text(encoding="utf-8")
+
+
+def constant(source: str, name: str) -> str:
+    (found,) = re.findall(rf"va[lr] {name} = (.*?)(?: //.*)?$", source, re.MULTILINE)
+    return str(found)
+
+
+def test_the_module_holds_what_gradle_looks_for(artifact: Any, labels: Path, tmp_path: Path) -> None:
+    path = artifact()
+    shipped = ship_android(path, labels, "com.acme.vision", tmp_path / "module")
+    files = tree(shipped.module)
+    assert {str(shipped.module / name) for name in files} == {*map(str, shipped.files), str(shipped.module / "dsmobile-module.json")}
+    wanted = ["build.gradle.kts", "consumer-rules.pro", "README.md", "src/main/AndroidManifest.xml", "src/main/assets/labels.txt"]
+    wanted += [f"{KOTLIN}/{name}.kt" for name in ("Classifier", "Preprocessing", "LabelledScore")]
+    assert {*wanted, "src/test/kotlin/com/acme/vision/GoldenTest.kt", "src/test/resources/goldens/index.json"} <= set(files)
+    assert files["src/main/assets/tiny-model-float32.tflite"] == path.read_bytes()
+    assert shipped.model_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    record = json.loads(files["dsmobile-module.json"])
+    assert record["schema"] == "dsmobile.module/1" and record["model_sha256"] == shipped.model_sha256
+    assert record["files"] == {name: hashlib.sha256(data).hexdigest() for name, data in files.items() if name != "dsmobile-module.json"}
+    document = shipped.to_json()
+    assert {"module", "files", "kept", "package", "model_sha256"} <= set(document) and Path(document["module"]).is_absolute()
+    assert all(Path(name).is_absolute() and Path(name).is_file() for name in document["files"]) and document["kept"] == []
+    gradle = text(shipped.module, "build.gradle.kts")
+    for line in ('namespace = "com.acme.vision"', "minSdk = 24", 'noCompress += "tflite"', '"com.google.ai.edge.litert:litert:2.3.0"'):
+        assert line in gradle
+
+
+def test_all_text_is_utf8_with_newlines_and_every_place_is_filled(artifact: Any, labels: Path, tmp_path: Path) -> None:
+    module = ship_android(artifact(), labels, "com.acme.vision", tmp_path / "module").module
+    for name, data in tree(module).items():
+        if not name.endswith((".tflite", ".rgb", ".f32")):
+            words = data.decode("utf-8")
+            assert "\r" not in words and words.endswith("\n") and "{{" not in words, name
+            assert str(tmp_path) not in words and "secret" not in words, name
+    assert "android" not in re.sub("Android", "", text(module, f"{KOTLIN}/Preprocessing.kt"))
+
+
+def test_the_same_input_gives_the_same_bytes(artifact: Any, labels: Path, tmp_path: Path) -> None:
+    path = artifact()
+    one = ship_android(path, labels, "com.acme.vision", tmp_path / "one").module
+    two = ship_android(path, labels, "com.acme.vision", tmp_path / "two").module
+    assert tree(one) == tree(two)
+
+
+@pytest.mark.parametrize(
+    "preprocessing",
+    [
+        Preprocessing(resize=40, crop=(32, 32), scale=(2 / 255,), offset=(-1.0,)),
+        Preprocessing(
+            resize=40, crop=(24, 32), colour="bgr", scale=(1 / 58.395, 1 / 57.12, 1 / 57.375), offset=(-2.1179, -2.0357, -1.8044)
+        ),
+        Preprocessing(resize=32, crop=(32, 32), colour="grey", scale=(1 / 255,)),
+        Preprocessing(crop=(32, 32), scale=(1e-5, 0.1, 7e20), offset=(-0.0, 1e-40, 0.3)),
+        Preprocessing(),
+    ],
+)
+def test_kotlins_constants_are_the_manifests_numbers(artifact: Any, labels: Path, tmp_path: Path, preprocessing: Preprocessing) -> None:
+    module = ship_android(artifact(preprocessing), labels, "com.acme.vision", tmp_path / "module").module
+    source = text(module, f"{KOTLIN}/Preprocessing.kt")
+    height, width = preprocessing.crop or (32, 32)
+    assert [int(constant(source, f"INPUT_{side}")) for side in ("HEIGHT", "WIDTH")] == [height, width]
+    assert int(constant(source, "CHANNELS")) == preprocessing.channels
+    assert constant(source, "COLOUR") == f'"{preprocessing.colour}"'
+    assert int(constant(source, "RESIZE")) == (preprocessing.resize or 0)
+    assert constant(source, "CROP") == ("true" if preprocessing.crop else "false")
+    for name, values in (("SCALE", preprocessing.scale), ("OFFSET", preprocessing.offset)):
+        literals = constant(source, name).removeprefix("floatArrayOf(").removesuffix(")").split(", ")
+        assert all(re.fullmatch(r"-?\d+(\.\d+)?(e[+-]?\d+)?f", literal) for literal in literals)
+        read_back = np.asarray([np.float32(literal.removesuffix("f")) for literal in literals])
+        wanted = np.broadcast_to(np.asarray(values, np.float32), (preprocessing.channels,))
+        assert read_back.tobytes() == wanted.tobytes(), name
+
+
+def test_labels_stay_in_their_file(artifact: Any, tmp_path: Path) -> None:
+    path = tmp_path / "hostile.txt"
+    path.write_text("\n".join(HOSTILE) + "\n\n", encoding="utf-8")
+    module = ship_android(artifact(), path, "com.acme.vision", tmp_path / "module").module
+    assert text(module, "src/main/assets/labels.txt") == "".join(f"{label}\n" for label in HOSTILE)
+    data = (module / "src/main/assets/labels.txt").read_bytes()
+    assert constant(text(module, f"{KOTLIN}/Classifier.kt"), "LABELS_SHA256") == f'"{hashlib.sha256(data).hexdigest()}"'
+    plain = tmp_path / "plain.txt"
+    plain.write_text("".join(f"{index}\n" for index in range(7)), encoding="utf-8")
+    other = tree(ship_android(artifact(), plain, "com.acme.vision", tmp_path / "other").module)
+    differing = {name for name, content in tree(module).items() if content != other[name]}
+    assert differing == {"src/main/assets/labels.txt", f"{KOTLIN}/Classifier.kt", "dsmobile-module.json"}
+
+
+def test_a_hostile_manifest_and_file_name_stay_words(artifact: Any, labels: Path, tmp_path: Path) -> None:
+    source = {
+        "source": "`$(rm -rf ~)`\n# Title",
+        "weights": "/home/someone/secret/x.h5",
+        "kind": '"\n{{package}}',
+        "list": [1],
+        "none": None,
+    }
+    path = artifact(name='evil"; $name', source=source)
+    module = ship_android(path, labels, "com.acme.vision", tmp_path / "module").module
+    assert constant(text(module, f"{KOTLIN}/Classifier.kt"), "MODEL_ASSET") == '"evil_name.tflite"'
+    assert (module / "src/main/assets/evil_name.tflite").is_file()
+    readme = text(module, "README.md")
+    assert "\n# Title" not in readme and "/home/" not in readme and "`$(rm" not in readme
+    kotlin = "".join(words.decode() for name, words in tree(module).items() if name.endswith((".kt", ".kts")))
+    assert "rm -rf" not in kotlin and 'evil"' not in kotlin
+
+
+@pytest.mark.parametrize(
+    "fields, kind, words",
+    [
+        ({"format": "onnx"}, ModelError, "--format tflite"),
+        ({"preprocessing": None}, ModelError, "--preprocess"),
+        ({"inputs": (replace(NHWC, dtype="uint8", scale=1.0, zero_point=0),)}, ModelError, "--io float32"),
+        ({"inputs": (replace(NHWC, dtype="int8", scale=1.0, zero_point=0),)}, ModelError, "--io float32"),
+        ({"outputs": (TensorInfo("output", (1, 7), "int8", 1.0, 0),)}, ModelError, "--io float32"),
+        ({"inputs": (NHWC, NHWC)}, ModelError, "one input"),
+        ({"outputs": ()}, ModelError, "one output"),
+        ({"inputs": (replace(NHWC, shape=(2, 32, 32, 3)),)}, ModelError, "layout is nhwc"),
+        ({"inputs": (replace(NHWC, shape=(1, 3, 32, 32)),)}, ModelError, "layout is nhwc"),
+        ({"inputs": (replace(NHWC, shape=(1, 31, 32, 3)),)}, ModelError, "--preprocess"),
+        ({"outputs": (TensorInfo("output", (1, 4, 4, 7), "float32"),)}, ModelError, "classifier"),
+        ({"outputs": (TensorInfo("output", (1, 8), "float32"),)}, DataError, "one line per class"),
+        ({"preprocessing": Preprocessing(resize=40, crop=(32, 32), layout="nchw")}, ModelError, "layout is nhwc"),
+        ({"preprocessing": Preprocessing(resize=40, crop=(32, 32), scale=(1e300,))}, ModelError, "--preprocess"),
+        ({"preprocessing": Preprocessing(resize=40, crop=(32, 32), colour="grey")}, ModelError, "colour"),
+        ({"size_bytes": 1 << 40}, ModelError, "int8"),
+    ],
+)
+def test_what_cannot_be_shipped_is_refused_with_a_way_out(
+    artifact: Any, labels: Path, tmp_path: Path, fields: dict[str, Any], kind: type[DsmobileError], words: str
+) -> None:
+    path = artifact()
+    manifest = read_manifest(path)
+    assert manifest is not None
+    write_manifest(path, replace(manifest, **fields))
+    with pytest.raises(kind) as caught:
+        ship_android(path, labels, "com.acme.vision", tmp_path / "module")
+    assert caught.value.exit_code == 3 and words in caught.value.advice
+    assert not (tmp_path / "module").exists()
+
+
+def test_a_strangers_file_is_refused(artifact: Any, labels: Path, tmp_path: Path) -> None:
+    path = artifact()
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(ModelError, match="its manifest belongs to other bytes") as caught:
+        ship_android(path, labels, "com.acme.vision", tmp_path / "module")
+    assert "dsmobile export" in caught.value.advice
+    manifest_path(path).unlink()
+    with pytest.raises(ModelError, match=r"there is no tiny-model-float32\.tflite\.manifest\.json beside it"):
+        ship_android(path, labels, "com.acme.vision", tmp_path / "module")
+    with pytest.raises(ModelError, match="is not a file"):
+        ship_android(tmp_path, labels, "com.acme.vision", tmp_path / "module")
+    assert not (tmp_path / "module").exists()
+
+
+@pytest.mark.parametrize("count", [1, 6, 8])
+def test_labels_must_be_one_per_class(artifact: Any, tmp_path: Path, count: int) -> None:
+    path = tmp_path / "few.txt"
+    path.write_text("".join(f"{index}\n" for index in range(count)), encoding="utf-8")
+    with pytest.raises(DataError, match=f"has {count} lines, but the model has 7 classes"):
+        ship_android(artifact(), path, "com.acme.vision", tmp_path / "module")
+    assert not (tmp_path / "module").exists()
+
+
+def test_edits_survive_another_model_and_another_package(artifact: Any, labels: Path, tmp_path: Path) -> None:
+    out = tmp_path / "module"
+    ship_android(artifact(), labels, "com.acme.vision", out)
+    edited = out / KOTLIN / "Classifier.kt"
+    edited.write_text(edited.read_text(encoding="utf-8") + "// mine\n", encoding="utf-8")
+    shipped = ship_android(artifact("resize=32,scale=0..1", name="other"), labels, "com.acme.eyes", out)
+    assert shipped.kept == (edited,) and edited.read_text(encoding="utf-8").endswith("// mine\n")
+    assert any("kept" in warning for warning in shipped.warnings)
+    assert (out / "src/main/assets/tiny-model-float32.tflite") in shipped.removed and not (out / KOTLIN / "Preprocessing.kt").exists()
+    assert (out / "src/main/kotlin/com/acme/eyes/Classifier.kt").is_file() and (out / "src/main/assets/other.tflite").is_file()
+
+
+def test_an_apps_own_folder_is_refused(artifact: Any, labels: Path, tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app/build.gradle.kts").write_text("theirs", encoding="utf-8")
+    with pytest.raises(OutputError):
+        ship_android(artifact(), labels, "com.acme.vision", tmp_path / "app")
+    assert text(tmp_path, "app/build.gradle.kts") == "theirs"
+
+
+def test_people_are_told_what_may_be_wrong(artifact: Any, labels: Path, tmp_path: Path) -> None:
+    other = tuple(f"other {index}" for index in range(7))
+    shipped = ship_android(artifact(labels=other, source={"weights": "random"}), labels, "com.acme.vision", tmp_path / "module")
+    assert len(shipped.warnings) == 2 and "order" in shipped.warnings[0] and "random" in shipped.warnings[1]
+    assert "learned nothing" in text(shipped.module, "README.md")
+    probabilities = ship_android(artifact(ends_in_softmax=True), labels, "com.acme.vision", tmp_path / "softmax")
+    assert probabilities.warnings == () and "a probability" in text(probabilities.module, f"{KOTLIN}/LabelledScore.kt")
+    assert "no probability" in text(shipped.module, f"{KOTLIN}/LabelledScore.kt")
+
+
+def test_people_can_edit_the_template(tmp_path: Path) -> None:
+    (tmp_path / "src/PACKAGE").mkdir(parents=True)
+    (tmp_path / "src/PACKAGE/Mine.kt").write_text('package {{package}}\nval x = "$y ${z} {{ package }}"\n', encoding="utf-8")
+    (tmp_path / ".Mine.kt.swp").write_bytes(b"\xff")
+    (tmp_path / "Mine.kt~").write_bytes(b"\xff")
+    files = render.render_folder(tmp_path, {"package": "com.acme.vision"})
+    assert files == {"src/com/acme/vision/Mine.kt": b'package com.acme.vision\nval x = "$y ${z} com.acme.vision"\n'}
+    (tmp_path / "Wrong.kt").write_text("\n{{pakage}}\n", encoding="utf-8")
+    with pytest.raises(SpecError, match=r"Wrong\.kt, line 2: \{\{pakage\}\} is not known") as caught:
+        render.render_folder(tmp_path, {"package": "com.acme.vision"})
+    assert "Did you mean package?" in caught.value.advice
+    (tmp_path / "Wrong.kt").write_bytes(b"\xff\xfe")
+    with pytest.raises(SpecError, match="cannot be read"):
+        render.render_folder(tmp_path, {"package": "com.acme.vision"})
+
+
+def test_the_default_folder_has_the_artifacts_name(artifact: Any, labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = artifact()
+    monkeypatch.chdir(tmp_path)
+    assert ship_android(path, labels, "com.acme.vision").module == tmp_path / "dsmobile-out/android/tiny-model-float32"
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-c", "from dsmobile.cli.ship import app; app()", "android", *arguments]
+    return subprocess.run(program, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_the_command_speaks_json_and_exit_codes(artifact: Any, labels: Path, tmp_path: Path) -> None:
+    path, out = artifact(), tmp_path / "module"
+    given = [str(path), "--labels", str(labels), "--out", str(out)]
+    done = command(*given, "--package", "com.acme.vision", "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["module"] == str(out) and document["package"] == "com.acme.vision" and document["kept"] == []
+    assert command(*given).returncode == 2
+    wrong = command(*given, "--package", "com.acme.class", "--json")
+    assert wrong.returncode == 2 and json.loads(wrong.stdout)["error"]["kind"] == UsageError.__name__
+    manifest_path(path).unlink()
+    strange = command(*given, "--package", "com.acme.vision", "--json")
+    assert strange.returncode == 3 and json.loads(strange.stdout)["error"]["kind"] == ModelError.__name__
+
+
+def test_shipping_needs_no_tensorflow_and_its_command_nothing_heavy() -> None:
+    for module, heavy in (
+        ("dsmobile.cli.ship", ["numpy", "rich.console"]),
+        ("dsmobile.shipping.android", ["tensorflow", "keras", "ai_edge_litert"]),
+    ):
+        program = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+        assert done.stdout.strip() == "[]", module
