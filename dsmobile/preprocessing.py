@@ -334,7 +334,8 @@ def _along_rows(image: Bytes, width: int) -> Bytes:
     for tap in range(weights.shape[1]):
         column = np.minimum(first + tap, last)  # beyond the end the weight is 0
         total += image[:, column].astype(np.int32) * weights[:, tap, None]
-    return np.clip(total >> _PRECISION_BITS, 0, 255).astype(np.uint8)
+    resized: Bytes = np.clip(total >> _PRECISION_BITS, 0, 255).astype(np.uint8)
+    return resized
 
 
 def triangle_weights(source: int, target: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:

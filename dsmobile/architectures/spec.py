@@ -5,6 +5,7 @@ A row is a registered block with scalar arguments and a number of repeats; there
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from dataclasses import asdict, dataclass
@@ -113,7 +114,9 @@ class ArchitectureSpec:
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form."""
-        return {"schema": "dsmobile.architecture/1", **asdict(self), "published": [dict(entry) for entry in self.published]}
+        document = {"schema": "dsmobile.architecture/1", **asdict(self), "published": [dict(entry) for entry in self.published]}
+        plain: dict[str, Any] = json.loads(json.dumps(document))
+        return plain
 
 
 def names() -> list[str]:

@@ -81,7 +81,7 @@ def run(action: Callable[[], tuple[dict[str, Any], int]], *, as_json: bool, show
         if not as_json:
             _tell(message, advice)
     if as_json:
-        os.write(stdout, (json.dumps(document, ensure_ascii=False) + "\n").encode())
+        os.write(stdout, (json.dumps(document, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
     sys.stdout.flush()
     sys.exit(code)
 

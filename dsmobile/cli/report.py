@@ -6,15 +6,11 @@ import typer
 
 
 def report(
-    results: Annotated[
-        list[str], typer.Argument(metavar="RESULT...", help="Result files from OUT/results, as `dsmobile bench` wrote them.")
-    ],
+    results: Annotated[list[str], typer.Argument(metavar="RESULT...", help="Result files from OUT/results, as `dsmobile bench` wrote them.")],
     format: Annotated[str, typer.Option("--format", metavar="html|md|csv|json", help="What to write.")] = "html",  # noqa: A002
     out: Annotated[
         str | None,
-        typer.Option(
-            "--out", metavar="FILE", help="The file to write. Default: dsmobile-report.html for html; the terminal for the others."
-        ),
+        typer.Option("--out", metavar="FILE", help="The file to write. Default: dsmobile-report.html for html; the terminal for the others."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,

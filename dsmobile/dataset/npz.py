@@ -154,18 +154,14 @@ def _x_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> tu
     if dtype.kind not in "fiu":
         raise DataError(f"{path}: x holds {dtype}, not numbers", "save x as float32, or as integers with scale and zero_point")
     if len(shape) < 2 or 0 in shape:
-        raise DataError(
-            f"{path}: x has the shape {shape}", "give x the shape (count, ...): one row for each input, a batch of one included"
-        )
+        raise DataError(f"{path}: x has the shape {shape}", "give x the shape (count, ...): one row for each input, a batch of one included")
     row = dtype.itemsize
     for size in shape[1:]:
         row *= size
     if row > _LARGEST_INPUT_BYTES:
         raise DataError(f"{path}: one row of x takes {row} bytes, more than 1 GiB", "check the shape of x")
     if info.file_size != start + shape[0] * row:
-        raise DataError(
-            f"{path}: x says it has the shape {shape}, but holds {info.file_size - start} bytes", "save it again with numpy.savez"
-        )
+        raise DataError(f"{path}: x says it has the shape {shape}, but holds {info.file_size - start} bytes", "save it again with numpy.savez")
     return shape, dtype
 
 
@@ -185,9 +181,7 @@ def _labels(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], path:
     return [int(value) for value in y]
 
 
-def _quantization(
-    archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], path: Path, dtype: np.dtype[Any]
-) -> tuple[float, int] | None:
+def _quantization(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], path: Path, dtype: np.dtype[Any]) -> tuple[float, int] | None:
     if dtype.kind == "f" or "scale.npy" not in members:
         return None
     values = {key: _small(archive, members[f"{key}.npy"], path, key) for key in ("scale", "zero_point") if f"{key}.npy" in members}
@@ -205,9 +199,7 @@ def _small(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, key: str
         shape, dtype, _ = _header(stream, path, key)
         size = int(np.prod(shape, dtype=object)) * dtype.itemsize
         if size > min(info.file_size, _LARGEST_LABELS_BYTES):
-            raise DataError(
-                f"{path}: {key} says it has the shape {shape}, but holds {info.file_size} bytes", "save it again with numpy.savez"
-            )
+            raise DataError(f"{path}: {key} says it has the shape {shape}, but holds {info.file_size} bytes", "save it again with numpy.savez")
         return np.frombuffer(_exactly(stream, size, path), dtype).reshape(shape)
 
 

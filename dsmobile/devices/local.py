@@ -35,8 +35,10 @@ class LocalDevice:
 
     def __enter__(self) -> Self:
         """Makes a temporary folder to run in."""
-        if shutil.which(self._python) is None:
+        found = shutil.which(self._python)
+        if found is None:
             raise DeviceError(f"--python {self._python} is no program on this machine", "give the path of a Python")
+        self._python = str(Path(found).absolute())  # not resolved: a virtual environment's Python is a link
         self._folder = Path(tempfile.mkdtemp(prefix="dsmobile-"))
         return self
 

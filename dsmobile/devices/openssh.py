@@ -22,11 +22,11 @@ OWN_ERROR = 255
 _EXIT_TIMEOUT_S = 5.0
 # What ssh says, what it means, what to do.
 _COMPLAINTS = (
-    ("host key verification failed", "check the device's key, then log in once by hand with `{by_hand}` and accept it"),
     (
         "host identification has changed",
         "the device's key is another one than before: if you know why, remove the old one with `ssh-keygen -R`",
     ),
+    ("host key verification failed", "check the device's key, then log in once by hand with `{by_hand}` and accept it"),
     ("permission denied", "copy your key to the device with `ssh-copy-id {destination}`, then log in once by hand with `{by_hand}`"),
     ("too many authentication failures", "name the key for this host in ~/.ssh/config (IdentityFile, IdentitiesOnly)"),
     ("could not resolve", "check the host's name, or give its number"),

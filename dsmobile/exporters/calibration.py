@@ -18,12 +18,13 @@ from dsmobile.preprocessing import HOW, Preprocessing, resample
 
 SYNTHETIC = "synthetic"
 SYNTHETIC_COUNT = 16
+_CELLS = (2, 5, 12, 31)
 Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class SyntheticInputs:
-    """Seeded pictures: soft shapes with a little noise, over the whole input range.
+    """Seeded pictures: soft shapes of several sizes, of different brightness and contrast, within the input range.
 
     Args:
         shape: Of one input, without the batch.
@@ -58,9 +59,12 @@ class SyntheticInputs:
 
     def _picture(self, random: np.random.Generator) -> npt.NDArray[np.float64]:
         height, width, channels = self.shape
-        coarse = random.integers(0, 256, (7, 7, channels), dtype=np.uint8)
-        soft = resample(coarse, height, width).astype(np.float64)
-        return np.clip(soft + random.normal(0.0, 12.0, soft.shape), 0.0, 255.0) / 255.0
+        picture = np.zeros(self.shape)
+        for cells in _CELLS:
+            coarse = random.integers(0, 256, (min(cells, height), min(cells, width), channels), dtype=np.uint8)
+            picture += resample(coarse, height, width) * random.random()
+        picture = (picture - picture.mean()) / (picture.std() + 1e-9)
+        return np.clip(0.5 + random.uniform(-0.25, 0.25) + picture * random.uniform(0.05, 0.35), 0.0, 1.0)
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,7 @@ def boundary_quantization(path: Path) -> dict[str, tuple[float, int]]:
 
     graph = onnx.load(str(path), load_external_data=False).graph
     values = {tensor.name: tensor for tensor in graph.initializer if tensor.data_location != onnx.TensorProto.EXTERNAL}
-    values.update(
-        {node.output[0]: node.attribute[0].t for node in graph.node if node.op_type == "Constant" and node.attribute and node.output}
-    )
+    values.update({node.output[0]: node.attribute[0].t for node in graph.node if node.op_type == "Constant" and node.attribute and node.output})
     found = {}
     for node in graph.node:
         if node.op_type not in ("DequantizeLinear", "QuantizeLinear") or len(node.input) < 2 or node.input[1] not in values:

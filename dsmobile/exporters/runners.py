@@ -214,7 +214,7 @@ def arrange(x: Array, info: TensorInfo, name: str, hint: str = "") -> Array:
         if not layout:
             raise DataError(
                 f"{name}: an input of shape {info.shape} could be NHWC or NCHW",
-                "say it in --preprocess as layout=nchw, or export the model with `dsmobile export`",
+                "for images say it in --preprocess: layout=nhwc or layout=nchw; files of `dsmobile export` say it themselves",
             )
     if as_nchw and (layout == "nchw" or (not layout and not as_it_is)):
         return turned

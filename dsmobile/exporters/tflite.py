@@ -83,7 +83,7 @@ def without_softmax(data: bytes) -> bytes:
     """The same file without its final softmax: the same integers, whose logits can be compared.
 
     Args:
-        data: A TFLite file that ends in a softmax, perhaps with a (de)quantization after it.
+        data: A TFLite file that ends in a softmax, perhaps with a change of type after it, which goes too.
 
     Raises:
         ConversionError: It does not end in a softmax.
@@ -99,10 +99,8 @@ def without_softmax(data: bytes) -> bytes:
             break
     else:
         raise ConversionError("the TFLite file does not end in a softmax", "this is a fault in dsmobile: report it")
-    graph.operators = [entry for entry in graph.operators if entry is not operator]
-    for entry in graph.operators:
-        entry.inputs = np.where(np.asarray(entry.inputs) == scores, logits, entry.inputs)
-    graph.outputs = np.where(np.asarray(graph.outputs) == scores, logits, graph.outputs)
+    graph.operators = [entry for entry in graph.operators if scores not in (*entry.inputs, *entry.outputs)]
+    graph.outputs = [logits]
     model.signatureDefs = []
     builder = flatbuffers.Builder(len(data) + 4096)
     builder.Finish(model.Pack(builder), b"TFL3")

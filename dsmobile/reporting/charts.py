@@ -46,7 +46,7 @@ def speedup_chart(entries: Sequence[Entry]) -> Chart | None:
     if not rows:
         return None
     y, below = places(), 3 * LINE / 2
-    x = alt.X("speedup:Q", title="speed-up (×)", scale=alt.Scale(zero=True, nice=True))
+    x = alt.X("speedup:Q", title="speed-up (×)", scale=alt.Scale(zero=True, nice=True), axis=alt.Axis(tickCount=8))
     colour = coloured("outcome", OUTCOME_COLOURS, rows, "verdict")
     layers = [
         known([{"one": 1}]).mark_rule(color=INK, opacity=0.5, strokeDash=[3, 3]).encode(x="one:Q"),
@@ -74,7 +74,7 @@ def latency_chart(entries: Sequence[Entry]) -> Chart | None:
     metric, unit = entries[0].result.metric, _cost_unit([artifact for _, artifact in shown], entries)
     rows = [{"order": order, **_latency(entry, artifact, entries, unit)} for order, (entry, artifact) in enumerate(shown)]
     y, below = places(), LINE
-    x = alt.X("cost:Q", title=_axis(metric, unit))
+    x = alt.X("cost:Q", title=_axis(metric, unit), axis=alt.Axis(tickCount=6))
     colour = coloured("role", ROLE_COLOURS, rows, "role")
     layers = [
         known(rows).mark_bar(height=14, yOffset=below, opacity=0.85).encode(y=y, x=x, color=colour, tooltip="figures:N"),

@@ -69,23 +69,34 @@ def places() -> Any:
 
 
 def coloured(field: str, colours: dict[str, str], rows: list[dict[str, Any]], title: str) -> Any:
-    """Colours by a field, with a legend of those that occur."""
+    """Colours by a field, with a legend of those that occur; none where there is nothing to tell apart."""
     import altair as alt
 
     shown = [name for name in colours if any(row[field] == name for row in rows)]
     scale = alt.Scale(domain=shown, range=[colours[name] for name in shown])
-    return alt.Color(f"{field}:N", scale=scale, title=title, legend=alt.Legend(orient="top", direction="horizontal", columns=2))
+    legend = None if shown == ["other"] else alt.Legend(orient="top", direction="horizontal", columns=2)
+    return alt.Color(f"{field}:N", scale=scale, title=title, legend=legend)
 
 
 def logarithmic(values: list[float]) -> dict[str, Any]:
-    """A logarithmic scale with room around the values, and an axis with ticks at 1, 2 and 5 times powers of ten."""
+    """A logarithmic scale with room around the values, and an axis with a handful of round ticks."""
     import altair as alt
 
     low, high = min(values) / 1.6, max(values) * 1.6
+    return {"scale": alt.Scale(type="log", domain=[low, high], nice=False), "axis": alt.Axis(values=round_ticks(low, high), format="~r")}
+
+
+def round_ticks(low: float, high: float) -> list[float]:
+    """Round values between two positive ones: 1, 2 and 5 times powers of ten, evenly spaced ones where those are fewer than three."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     steps = (1, 2, 5) if len(decades) < 5 else (1,)
     ticks = [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= high]
-    return {"scale": alt.Scale(type="log", domain=[low, high], nice=False), "axis": alt.Axis(values=ticks, format="~r")}
+    if len(ticks) >= 3:
+        return ticks
+    wanted = (high - low) / 8  # a step is at most 2.5 times the wanted one: two ticks at least, nine at most
+    power = 10.0 ** math.floor(math.log10(wanted))
+    step = next((factor * power for factor in (1, 2, 5) if factor * power >= wanted), 10 * power)
+    return [number * step for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def layered(layers: Iterable[Any], *, height: int) -> dict[str, Any]:

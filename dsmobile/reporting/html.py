@@ -16,7 +16,7 @@ from dsmobile.reporting import rows
 from dsmobile.reporting.charts import by_metric, latency_chart, process_chart, size_chart, speedup_chart
 from dsmobile.reporting.drawing import Chart
 from dsmobile.reporting.entry import Entry
-from dsmobile.reporting.figures import NONE
+from dsmobile.reporting.figures import BYTES, NONE, quantity
 from dsmobile.reporting.text import plain
 
 LONGEST_LIST = 12
@@ -121,10 +121,12 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
         if isinstance(value, Mapping):
             yield from _flat(value, f"{name}.")
         elif isinstance(value, list | tuple):
-            shown = ", ".join(str(item) for item in value[:LONGEST_LIST])
+            shown = ", ".join(f"{item:.4g}" if isinstance(item, float) else str(item) for item in value[:LONGEST_LIST])
             yield name, f"{shown} and {len(value) - LONGEST_LIST} more" if len(value) > LONGEST_LIST else shown or NONE
+        elif name.endswith("_bytes") and isinstance(value, int | float):
+            yield name, quantity(value, BYTES)
         elif isinstance(value, float):
-            yield name, f"{value:.6g}"
+            yield name, f"{value:.6g}" if abs(value) < 1e6 else f"{value:.0f}"
         else:
             yield name, NONE if value is None or value == "" else str(value)
 

@@ -65,9 +65,7 @@ def _result(entry: Entry) -> Iterator[str]:
         yield ""
         yield from _table(PAIR_HEADINGS, map(_pair, rows), text_columns=2)
     yield ""
-    yield from _table(
-        ARTIFACT_HEADINGS, (_artifact(artifact_row(artifact, result.metric)) for artifact in result.artifacts), text_columns=2
-    )
+    yield from _table(ARTIFACT_HEADINGS, (_artifact(artifact_row(artifact, result.metric)) for artifact in result.artifacts), text_columns=2)
 
 
 def _artifact(row: ArtifactRow) -> tuple[str, ...]:

@@ -30,9 +30,7 @@ def show_result(result: Result, console: Console) -> None:
 
     console.print(_validity(result))
     for warning in result.warnings:
-        console.print(
-            Text.assemble(("  ! ", COLOURS[Validity.DEGRADED]), (f"{plain(warning.kind)}: ", "bold"), plain(warning_text(warning.advice)))
-        )
+        console.print(Text.assemble(("  ! ", COLOURS[Validity.DEGRADED]), (f"{plain(warning.kind)}: ", "bold"), plain(warning_text(warning.advice))))
     if result.metric == "instructions":
         console.print(Text("Counted in instructions per inference on an emulated device: a cost, not a latency."))
     console.print()
@@ -52,9 +50,7 @@ def _validity(result: Result) -> Text:
     from rich.text import Text
 
     style = COLOURS[result.validity]
-    return Text.assemble(
-        (f" {result.validity} ", style), " ", (MEANINGS[result.validity], "" if result.validity is Validity.VALID else "bold")
-    )
+    return Text.assemble((f" {result.validity} ", style), " ", (MEANINGS[result.validity], "" if result.validity is Validity.VALID else "bold"))
 
 
 def _artifacts(result: Result, width: int) -> Table:
@@ -67,22 +63,16 @@ def _artifacts(result: Result, width: int) -> Table:
         return table
     table = _table("Artifact\nruntime", "Size\npeak memory", "Load\nfirst run", f"{cost.capitalize()}\n95% interval")
     for row in rows:
-        table.add_row(
-            _named(row), f"{row.size}\n{row.peak_memory}", f"{row.load}\n{row.first_inference}", _stacked(row.median, row.interval)
-        )
+        table.add_row(_named(row), f"{row.size}\n{row.peak_memory}", f"{row.load}\n{row.first_inference}", _stacked(row.median, row.interval))
     return table
 
 
 def _pairs(result: Result, width: int) -> Table:
     rows = [pair_row(pair, result) for pair in result.pairs]
     if width >= WIDE:
-        table = _table(
-            "Pair", "Speed-up\n95% interval", "Theory\n(ratio of MACs)", "% of theory", "Verdict", "Smallest detectable\ndifference"
-        )
+        table = _table("Pair", "Speed-up\n95% interval", "Theory\n(ratio of MACs)", "% of theory", "Verdict", "Smallest detectable\ndifference")
         for row in rows:
-            table.add_row(
-                _pair(row), _stacked(row.speedup, row.interval), row.theory, row.share, _verdict(row.verdict), row.minimum_detectable
-            )
+            table.add_row(_pair(row), _stacked(row.speedup, row.interval), row.theory, row.share, _verdict(row.verdict), row.minimum_detectable)
         return table
     table = _table("Pair", "Speed-up\n95% interval", "MACs ratio\n% of theory", "Verdict\ndetectable")
     for row in rows:

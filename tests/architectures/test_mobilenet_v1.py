@@ -30,7 +30,13 @@ def test_published_rows(entry: tuple[tuple[str, float], ...]) -> None:
 
 @pytest.mark.parametrize(
     ("alpha", "resolution", "macs_millions", "parameters_millions"),
-    [(0.75, 224, 325.40, 2.602), (0.5, 224, 149.50, 1.343), (0.25, 224, 41.03, 0.476), (1.0, 192, 418.12, 4.254), (1.0, 160, 290.68, 4.254)],
+    [
+        (0.75, 224, 325.40, 2.602),
+        (0.5, 224, 149.50, 1.343),
+        (0.25, 224, 41.03, 0.476),
+        (1.0, 192, 418.12, 4.254),
+        (1.0, 160, 290.68, 4.254),
+    ],
 )
 def test_recomputed_tables_6_and_7(alpha: float, resolution: int, macs_millions: float, parameters_millions: float) -> None:
     counted = cost(build(SPEC, alpha=alpha, resolution=resolution))
