@@ -86,9 +86,7 @@ def main() -> int:
     for number in range(asked.rounds):
         for measure, medians in generator.sample([(harness, ours), (bare, theirs)], 2):
             medians.append(measure(model, kind, asked.threads, asked.seconds))
-        print(
-            f"round {number + 1}: harness {ours[-1] / 1e6:.4f} ms, bare loop {theirs[-1] / 1e6:.4f} ms, ratio {ours[-1] / theirs[-1]:.4f}"
-        )
+        print(f"round {number + 1}: harness {ours[-1] / 1e6:.4f} ms, bare loop {theirs[-1] / 1e6:.4f} ms, ratio {ours[-1] / theirs[-1]:.4f}")
     found = log_ratio(ours, theirs)
     medians = statistics.median(ours) / statistics.median(theirs)
     low, high = found.interval

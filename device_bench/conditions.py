@@ -134,9 +134,7 @@ def _throttled() -> Optional[int]:
     if program is None:
         return None
     try:
-        done = subprocess.run(
-            [program, "get_throttled"], stdin=subprocess.DEVNULL, capture_output=True, timeout=_VCGENCMD_TIMEOUT_S, check=False
-        )
+        done = subprocess.run([program, "get_throttled"], stdin=subprocess.DEVNULL, capture_output=True, timeout=_VCGENCMD_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     name, _, value = done.stdout.decode("ascii", "replace").strip().partition("=")

@@ -98,9 +98,7 @@ def replicate(plan: RunPlan, artifact: int) -> ReplicateSample:
         out, err = _communicate(_child, plan.timeout_s)
     except subprocess.TimeoutExpired:
         kill_child()
-        return ReplicateSample(
-            0, 0, artifact, error="it did not finish within %g s" % plan.timeout_s, wall_ns=time.perf_counter_ns() - started
-        )
+        return ReplicateSample(0, 0, artifact, error="it did not finish within %g s" % plan.timeout_s, wall_ns=time.perf_counter_ns() - started)
     finally:
         status = kill_child()
     wall_ns = time.perf_counter_ns() - started

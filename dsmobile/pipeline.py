@@ -125,7 +125,6 @@ def export(request: ExportRequest, progress: Progress = _silent) -> Exported:
     recipes = _check_request(request)
     labels = read_labels(request.labels) if request.labels else ()
     preprocessing = parse(request.preprocess) if request.preprocess else None
-    out = prepare_folder(request.out)
     progress("loading the network", 0.0)
     source = load(request.source, _source_options(request))
     shape = require_single_image(source)
@@ -136,7 +135,6 @@ def export(request: ExportRequest, progress: Progress = _silent) -> Exported:
         labels = read_labels(request.labels or Path(), classes)
     roles = ("model",) if request.twin == "none" else ("separable", "twin")
     jobs = [(role, file_format, recipe) for role in roles for recipe in recipes for file_format in _formats(request, recipe)]
-    refuse_overwriting([artifact_path(out, source.name, role, recipe.name, fmt) for role, fmt, recipe in jobs], force=request.force)
     inputs = calibration_inputs(
         request.calibration,
         shape=shape,
@@ -145,6 +143,8 @@ def export(request: ExportRequest, progress: Progress = _silent) -> Exported:
         quantized=any(recipe.quantized for recipe in recipes),
         count=max(recipe.calibration_count for recipe in recipes),
     )
+    out = prepare_folder(request.out)
+    refuse_overwriting([artifact_path(out, source.name, role, recipe.name, fmt) for role, fmt, recipe in jobs], force=request.force)
     order = Order(out, request.head, request.io, request.target, preprocessing, labels, request.keep_failed)
     paths: list[Path] = []
     manifests: list[Any] = []
@@ -361,6 +361,34 @@ def list_models() -> list[dict[str, Any]]:
     return rows
 
 
+def evaluate(artifacts: list[Path], **options: Any) -> Any:
+    """Top-1 and top-5 of files on labelled data; see `dsmobile.evaluation.evaluate.evaluate`."""
+    from dsmobile.evaluation.evaluate import evaluate as run
+
+    return run(artifacts, **options)
+
+
+def bench(artifacts: list[Path], **options: Any) -> Any:
+    """Latency of files on a device and the speed-up of each pair; see `dsmobile.benchmark.run.bench`."""
+    from dsmobile.benchmark.run import bench as run
+
+    return run(artifacts, **options)
+
+
+def report(results: list[Path], file_format: str = "html", out: Path | None = None, *, force: bool = False) -> Any:
+    """Results as one HTML page, Markdown, CSV or JSON; see `dsmobile.reporting.write.write_report`."""
+    from dsmobile.reporting.write import write_report
+
+    return write_report(results, file_format, out, force=force)
+
+
+def ship_android(artifact: Path, labels: Path, package: str, out: Path | None = None, *, force: bool = False) -> Any:
+    """A Gradle module with a model and the Kotlin that feeds it; see `dsmobile.shipping.android.ship_android`."""
+    from dsmobile.shipping.android import ship_android as run
+
+    return run(artifact, labels, package, out, force=force)
+
+
 @dataclass(frozen=True)
 class Quickstart:
     """What the quickstart made.
@@ -378,7 +406,7 @@ class Quickstart:
     report: Path
 
 
-QUICKSTART_BUDGET_S = 100.0
+QUICKSTART_BUDGET_S = 120.0
 
 
 def quickstart(out: Path, progress: Progress = _silent) -> Quickstart:
@@ -388,24 +416,19 @@ def quickstart(out: Path, progress: Progress = _silent) -> Quickstart:
         out: The folder; files of an earlier quickstart of the same versions are used again.
         progress: Told what is being done, and the fraction that is finished.
     """
-    from dsmobile.benchmark.run import bench
-    from dsmobile.reporting.write import write_report
-
     request = ExportRequest("mobilenet_v1", twin="standard", out=out)
     exported = _exported_before(request) or export(request, lambda stage, fraction: progress(f"export: {stage}", 0.4 * fraction))
     result, path = bench(
-        exported.paths,
+        list(exported.paths),
         budget_s=QUICKSTART_BUDGET_S,
         out=out,
         keep_invalid=True,
         progress=lambda stage, share: progress(f"bench: {stage}", 0.4 + 0.55 * share),
     )
-    if path is None:
-        raise DataError("the measurement was not written", "run: dsmobile bench --keep-invalid")
-    report = out.resolve() / f"report-{path.stem}.html"
-    write_report([path], "html", report, force=False)
+    page = out.resolve() / f"report-{path.stem}.html"
+    report([path], "html", page)
     progress("done", 1.0)
-    return Quickstart(exported, result, path, report)
+    return Quickstart(exported, result, path, page)
 
 
 def _exported_before(request: ExportRequest) -> Exported | None:

@@ -76,7 +76,6 @@ def load(source: str, options: SourceOptions) -> Source:
         ModelError: A file that cannot be read or is not trusted.
         UsageError: An option that does not apply.
     """
-    require_keras()
     if source.startswith("keras:"):
         return _application(source, options)
     if not is_architecture(source):
@@ -130,6 +129,7 @@ def _refuse_options(source: str, options: SourceOptions, *names: str) -> None:
 
 def _application(source: str, options: SourceOptions) -> Source:
     _refuse_options(source, options, "alpha")
+    require_keras()
     import keras
 
     name = source.removeprefix("keras:")

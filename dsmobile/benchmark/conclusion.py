@@ -128,9 +128,7 @@ def _pair(one: ArtifactResult, other: ArtifactResult) -> PairResult:
     medians = [{replicate.block: replicate.median_ns for replicate in artifact.replicates} for artifact in (one, other)]
     shared = sorted(medians[0].keys() & medians[1].keys())
     if len(shared) < 2:
-        raise DeviceError(
-            f"fewer than two blocks measured both {one.name} and {other.name}", "see why processes failed, then measure again"
-        )
+        raise DeviceError(f"fewer than two blocks measured both {one.name} and {other.name}", "see why processes failed, then measure again")
     ratio = log_ratio([medians[1][block] for block in shared], [medians[0][block] for block in shared])
     return PairResult(
         separable=one.path,

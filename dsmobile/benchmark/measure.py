@@ -74,9 +74,7 @@ def measure(
         call_s = call.trial(subjects)
         trial = read_samples(journal.read_text(encoding="utf-8"))
         chosen = pace(budget_s - (time.monotonic() - started), call_s, [_cost(replicate) for replicate in trial.replicates])
-        call.plan = replace(
-            call.plan, measure_s=chosen.measure_s, min_count=chosen.min_count, max_count=chosen.max_count, timeout_s=chosen.timeout_s
-        )
+        call.plan = replace(call.plan, measure_s=chosen.measure_s, min_count=chosen.min_count, max_count=chosen.max_count, timeout_s=chosen.timeout_s)
         sequence = orders(seed, len(artifacts))
         blocks, block_s, begun = 0, chosen.block_s, time.monotonic()
         while True:

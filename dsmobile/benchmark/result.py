@@ -219,9 +219,7 @@ def read_result(path: Path) -> Result:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path} cannot be read as a result: {error}", "give a file from OUT/results that `dsmobile bench` wrote"
-        ) from error
+        raise DataError(f"{path} cannot be read as a result: {error}", "give a file from OUT/results that `dsmobile bench` wrote") from error
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise DataError(f"{path} is not a result of `dsmobile bench`", "give a file from OUT/results")
     try:

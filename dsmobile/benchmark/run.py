@@ -73,9 +73,7 @@ def bench(
     if threads < 1:
         raise UsageError(f"--threads {threads} is less than 1", "give the number of threads of the runtime")
     if not 0 < budget_s <= LONGEST_BUDGET_S:
-        raise UsageError(
-            f"--budget {budget_s:g} is not between 0 and {LONGEST_BUDGET_S:g} seconds", "give the seconds that the measurement may take"
-        )
+        raise UsageError(f"--budget {budget_s:g} is not between 0 and {LONGEST_BUDGET_S:g} seconds", "give the seconds that the measurement may take")
     subjects = gather(artifacts, pairs)
     compared = pair_up(subjects, pairs)
     results, journals = prepare_folder(out / "results"), prepare_folder(out / "samples")
@@ -86,9 +84,7 @@ def bench(
         facts = machine.facts()
         runtimes, notes = choose(subjects, facts, machine.python)
         if facts["cores"] and threads > facts["cores"]:
-            raise UsageError(
-                f"--threads {threads} is more than the device's {facts['cores']} cores", "give at most as many threads as cores"
-            )
+            raise UsageError(f"--threads {threads} is more than the device's {facts['cores']} cores", "give at most as many threads as cores")
         progress("pushing the files", 0.0)
         places = machine.push([(subject.path, subject.sha256) for subject in subjects])
         planned = [_planned(subject, place, runtimes) for subject, place in zip(subjects, places, strict=True)]

@@ -36,15 +36,11 @@ def choose(subjects: Sequence[Subject], facts: dict[str, Any], python: str) -> t
     packages = [_package(kind, facts) for kind in sorted(formats) if not chosen[kind]]
     missing = [*(["numpy"] if facts["numpy_version"] is None else []), *packages]
     if missing:
-        raise DeviceError(
-            f"the device's {python} (Python {facts['python_version']}) has no {' and no '.join(missing)}", _how(missing, facts, python)
-        )
+        raise DeviceError(f"the device's {python} (Python {facts['python_version']}) has no {' and no '.join(missing)}", _how(missing, facts, python))
     warnings: tuple[result.Warning, ...] = ()
     if "tflite" in formats and chosen["tflite"] == "tflite-runtime":
         warnings = (
-            Kind.RUNTIME_FALLBACK.warning(
-                "the device has no ai-edge-litert, so .tflite files ran on tflite-runtime, which is several times slower"
-            ),
+            Kind.RUNTIME_FALLBACK.warning("the device has no ai-edge-litert, so .tflite files ran on tflite-runtime, which is several times slower"),
         )
     return {kind: chosen[kind] for kind in formats}, warnings
 

@@ -73,9 +73,7 @@ def gather(artifacts: Sequence[Path], pairs: Sequence[tuple[Path, Path]]) -> tup
 def _subject(path: Path) -> Subject:
     kind = check_model_file(path)
     if kind not in MEASURABLE:
-        raise ModelError(
-            f"{path} is {CALLED[kind]}, which no runtime on a device opens", "write a .tflite or .onnx file with `dsmobile export`"
-        )
+        raise ModelError(f"{path} is {CALLED[kind]}, which no runtime on a device opens", "write a .tflite or .onnx file with `dsmobile export`")
     return Subject(path, sha256(path), path.stat().st_size, kind, read_manifest(path))
 
 
@@ -106,10 +104,7 @@ def pair_up(subjects: Sequence[Subject], given: Sequence[tuple[Path, Path]]) -> 
         (first, second)
         for first, one in enumerate(subjects)
         for second, other in enumerate(subjects)
-        if one.manifest
-        and other.manifest
-        and (one.manifest.role, other.manifest.role) == ("separable", "twin")
-        and _belongs(one) == _belongs(other)
+        if one.manifest and other.manifest and (one.manifest.role, other.manifest.role) == ("separable", "twin") and _belongs(one) == _belongs(other)
     ]
     return tuple(dict.fromkeys([*named, *known]))
 

@@ -41,9 +41,7 @@ def bench(
         list[str] | None,
         typer.Option("--pair", metavar="A B", help="Compare two files: the speed-up of A over B. May be given several times."),
     ] = None,
-    python: Annotated[
-        str, typer.Option("--python", metavar="PATH", help="The Python on the device; by default this one, or python3 over SSH.")
-    ] = "",
+    python: Annotated[str, typer.Option("--python", metavar="PATH", help="The Python on the device; by default this one, or python3 over SSH.")] = "",
     keep_invalid: Annotated[bool, typer.Option("--keep-invalid", help="Write the result even where it is INVALID.")] = False,
     out: Annotated[str, typer.Option("--out", metavar="DIR", help="The result goes to its folder results.")] = "dsmobile-out",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,

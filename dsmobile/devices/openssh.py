@@ -101,9 +101,7 @@ class OpenSsh:
                     check=False,
                 )
             except subprocess.TimeoutExpired as error:
-                raise DeviceError(
-                    f"{self._address} did not answer within {timeout_s:g} s", "check the connection and the device's load"
-                ) from error
+                raise DeviceError(f"{self._address} did not answer within {timeout_s:g} s", "check the connection and the device's load") from error
             out.seek(0)
             errors.seek(0)
             answer, complaint = out.read().decode("utf-8", "replace"), errors.read().decode("utf-8", "replace")

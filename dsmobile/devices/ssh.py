@@ -136,13 +136,9 @@ class SshDevice:
     def _refusal(self, answer: dict[str, Any]) -> DeviceError:
         if answer["error"] in ("ENOSPC", "EDQUOT"):
             free = f"{answer['free_bytes'] / 1e6:.0f} MB"
-            return DeviceError(
-                f"{self._address} is full ({free} free below ~/.cache)", "free some space there; ~/.cache/dsmobile may be deleted"
-            )
+            return DeviceError(f"{self._address} is full ({free} free below ~/.cache)", "free some space there; ~/.cache/dsmobile may be deleted")
         if answer["error"] == "HASH":
-            return DeviceError(
-                f"{self._address}: {answer['message']}", "check the connection, the memory card and its free space, then try again"
-            )
+            return DeviceError(f"{self._address}: {answer['message']}", "check the connection, the memory card and its free space, then try again")
         return DeviceError(f"{self._address}: {answer['message']}", "see to it that ~/.cache can be written there")
 
     def _leave(self, after: BaseException | None) -> None:

@@ -98,14 +98,13 @@ def evaluate(
         threads = max(1, min(_MOST_THREADS, (os.cpu_count() or 1) // len(paths)))
         layout = "nchw" if preprocessing is not None and preprocessing.layout == "nchw" else ""
         sessions = {
-            path: stack.enter_context(Session(path, manifest=manifests[path], layout=layout, threads=threads, limits=limits))
-            for path in paths
+            path: stack.enter_context(Session(path, manifest=manifests[path], layout=layout, threads=threads, limits=limits)) for path in paths
         }
         dataset = open_dataset(data, preprocessing, names, limit, scale_later=True)  # while the files are being opened
+        if preprocess is not None and isinstance(dataset, ArrayFile) and dataset.preprocessing is None:
+            raise UsageError(f"--preprocess does not apply to {data}, which holds no RGB bytes", "leave it away: x is taken as the model's input")
         if not dataset.labelled:
-            raise DataError(
-                f"{data} has no y: nothing says which class each input is", "add y to the .npz: one class index for each row of x"
-            )
+            raise DataError(f"{data} has no y: nothing says which class each input is", "add y to the .npz: one class index for each row of x")
         classes = _classes(sessions)
         _check_labels(dataset, names, labels, classes)
         dataset, note = _quantized_as(dataset, sessions)
@@ -118,12 +117,8 @@ def evaluate(
     ]
 
 
-def _preprocessing(
-    data: Path, given: str | None, manifests: dict[Path, Manifest | None]
-) -> tuple[Preprocessing | None, dict[Path, tuple[str, ...]]]:
-    known = {
-        path: replace(manifest.preprocessing, layout="nhwc") for path, manifest in manifests.items() if manifest and manifest.preprocessing
-    }
+def _preprocessing(data: Path, given: str | None, manifests: dict[Path, Manifest | None]) -> tuple[Preprocessing | None, dict[Path, tuple[str, ...]]]:
+    known = {path: replace(manifest.preprocessing, layout="nhwc") for path, manifest in manifests.items() if manifest and manifest.preprocessing}
     if given is not None:
         preprocessing = parse(given)
         others = [path for path, own in known.items() if own != replace(preprocessing, layout="nhwc")]
@@ -150,9 +145,7 @@ def _labels(data: Path, given: Path | None, manifests: dict[Path, Manifest | Non
         return None
     known = {path: manifest.labels for path, manifest in manifests.items() if manifest and manifest.labels}
     if not known:
-        raise DataError(
-            "nothing says which class each folder of images is", "give --labels FILE: one class a line, its first word the folder's name"
-        )
+        raise DataError("nothing says which class each folder of images is", "give --labels FILE: one class a line, its first word the folder's name")
     first, *rest = known.items()
     for path, own in rest:
         if own != first[1]:
@@ -168,9 +161,7 @@ def _classes(sessions: dict[Path, Session]) -> int:
     for path, session in sessions.items():
         outputs = session.outputs
         if len(outputs) != 1:
-            raise ModelError(
-                f"{path} has {len(outputs)} outputs; top-1 is of one", "evaluate a classifier with one output of shape (1, classes)"
-            )
+            raise ModelError(f"{path} has {len(outputs)} outputs; top-1 is of one", "evaluate a classifier with one output of shape (1, classes)")
         shape = outputs[0].shape
         classes = shape[-1] if shape else 0
         if classes < 2 or shape[0] != 1 or any(size != 1 for size in shape[1:-1]):
@@ -182,18 +173,14 @@ def _classes(sessions: dict[Path, Session]) -> int:
     (first, classes), *rest = counts.items()
     for path, other in rest:
         if other != classes:
-            raise DataError(
-                f"{first.name} has {classes} classes, but {path.name} has {other}", "evaluate artifacts of the same classes together"
-            )
+            raise DataError(f"{first.name} has {classes} classes, but {path.name} has {other}", "evaluate artifacts of the same classes together")
     return classes
 
 
 def _check_labels(dataset: Dataset, names: tuple[str, ...] | None, labels: Path | None, classes: int) -> None:
     if names is not None and len(names) != classes:
         whose = f"{labels} has" if labels else "the manifest has"
-        raise DataError(
-            f"{whose} {len(names)} labels, but the model has {classes} classes", "give one line per class, in the model's order"
-        )
+        raise DataError(f"{whose} {len(names)} labels, but the model has {classes} classes", "give one line per class, in the model's order")
     if isinstance(dataset, ArrayFile) and dataset.labels is not None and max(dataset.labels) >= classes:
         raise DataError(
             f"{dataset.path} has the class index {max(dataset.labels)}, but the model has {classes} classes",
@@ -224,9 +211,7 @@ def _quantized_as(dataset: Dataset, sessions: dict[Path, Session]) -> tuple[Data
     return replace(dataset, quantization=(scale, zero_point)), note
 
 
-def _stream(
-    dataset: Dataset, sessions: dict[Path, Session], reference: Path | None, classes: int, progress: Progress | None
-) -> dict[Path, _Tally]:
+def _stream(dataset: Dataset, sessions: dict[Path, Session], reference: Path | None, classes: int, progress: Progress | None) -> dict[Path, _Tally]:
     tallies = {path: _Tally(session.manifest) for path, session in sessions.items()}
     waiting: int | None = None
     name, done = "", 0

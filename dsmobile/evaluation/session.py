@@ -90,11 +90,7 @@ class Session:
             },
         )
         self._watchdog = self._watch(self._load_s)
-        known = (
-            {"inputs": [asdict(info) for info in manifest.inputs], "outputs": [asdict(info) for info in manifest.outputs]}
-            if manifest
-            else {}
-        )
+        known = {"inputs": [asdict(info) for info in manifest.inputs], "outputs": [asdict(info) for info in manifest.outputs]} if manifest else {}
         self._write(
             {
                 "path": str(path.resolve()),
@@ -168,9 +164,7 @@ class Session:
     def _wait(self) -> tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...]]:
         if self._opened is None:
             header, _ = self._read()
-            inputs, outputs = (
-                tuple(TensorInfo(**{**info, "shape": tuple(info["shape"])}) for info in header[key]) for key in ("inputs", "outputs")
-            )
+            inputs, outputs = (tuple(TensorInfo(**{**info, "shape": tuple(info["shape"])}) for info in header[key]) for key in ("inputs", "outputs"))
             self._opened = inputs, outputs
         return self._opened
 
@@ -195,7 +189,10 @@ class Session:
         assert self._process.stdout is not None  # noqa: S101
         try:
             header, arrays = read_message(self._process.stdout)
-        except (EOFError, ValueError, OSError) as error:
+        except ValueError as error:
+            self._process.kill()
+            raise ModelError(f"{self.path} made its runtime's process answer nonsense while it was {self._doing}", _ADVICE) from error
+        except (EOFError, OSError) as error:
             raise self._died() from error
         finally:
             self._watchdog.cancel()

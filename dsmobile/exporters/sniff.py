@@ -36,14 +36,14 @@ def check_model_file(path: Path) -> str:
         `tflite`, `onnx`, `keras` (the zip archive) or `h5`.
 
     Raises:
-        ModelError: It is missing, empty, cut short, a git-LFS pointer, a web page, something else, or its ending says another format.
+        ModelError: It is missing, empty, cut short, a git-LFS pointer, a HTML page, something else, or its ending says another format.
     """
     head = _head(path)
     ending = path.suffix.lower()
     if head.lstrip().startswith(_LFS):
         raise ModelError(f"{path} is a git-LFS pointer, not the model itself", "fetch the real file with `git lfs pull`")
     if head.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith(_PAGE):
-        raise ModelError(f"{path} is a web page saved under a model's name", "download the file itself (on GitHub: the raw file)")
+        raise ModelError(f"{path} is an HTML page saved under a model's name", "download the file itself (on GitHub: the raw file)")
     kind = _kind(path, head, ending)
     if ending not in ENDINGS:
         raise ModelError(f"{path} is {CALLED[kind]}, but its name ends in {ending or 'nothing'}", f"rename it to end in {_ending_of(kind)}")

@@ -158,6 +158,6 @@ def _sentence(pair: PairResult, result: Result, speedup: str, interval: str, sha
     conclusion = CONCLUSIONS.get((result.metric, pair.verdict))
     if conclusion is None:
         sees = f"; it would have shown one of {percent(pair.minimum_detectable)}" if pair.minimum_detectable is not None else ""
-        return f"This run shows no difference between {first} and {second}: {span}{sees}."
+        return f"On {pair.runtime}, this run shows no difference between {first} and {second}: {span}{sees}."
     theory = f" That is {percent(share)} of what the MACs promise." if share is not None else ""
-    return f"{first} {conclusion} {second}: {span}.{theory}"
+    return f"On {pair.runtime}, {first} {conclusion} {second}: {span}.{theory}"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from device_bench.warmup import BATCH, marginal_errors, mser, truncation
+from device_bench.warmup import BATCH, marginal_errors, mser, ranks, truncation
 
 
 def test_hand_computed_example() -> None:
@@ -71,3 +71,17 @@ def test_a_late_disturbance_that_changes_nothing_is_no_warm_up() -> None:
 def test_short_series_keep_at_least_half(count: int) -> None:
     dropped, _ = ends(noise(count, count))
     assert 0 <= dropped <= count / 2
+
+
+def test_ranks_equal_scipys() -> None:
+    from scipy.stats import rankdata
+
+    values = [3.0, 1.0, 2.0, 3.0, 3.0, -1.0]
+    assert ranks(values) == list(rankdata(values))
+
+
+def test_does_not_prefer_the_fast_part_of_recorded_noise(shared_data) -> None:
+    """A fresh process each; the medians after the warm-up that was found against those after ten inferences."""
+    trace = np.load(shared_data / "noise" / "litert_mobilenet_v1_float32_1thread.npz")["latency_ns"]
+    found = [np.log(np.median(series[ends(series)[0] :]) / np.median(series[10:])) for series in trace]
+    assert abs(np.mean(found)) < 0.004

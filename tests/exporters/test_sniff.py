@@ -84,8 +84,8 @@ def test_knows_each_format_by_its_bytes(write, tflite: bytes, tmp_path: Path) ->
     [
         (b"", "empty"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "git-LFS"),
-        (b"\xef\xbb\xbf\n <!DOCTYPE html><html>", "web page"),
-        (b"<html><head></head></html>", "web page"),
+        (b"\xef\xbb\xbf\n <!DOCTYPE html><html>", "HTML page"),
+        (b"<html><head></head></html>", "HTML page"),
         (b"\x7fELF\x02\x01\x01", "program"),
         (b"\x1f\x8b\x08\x00", "gzip"),
         (b"PK\x03\x04broken", "zip"),

@@ -1,0 +1,5 @@
+"""`python -m dsmobile`."""
+
+from dsmobile.cli import main
+
+main()
