@@ -84,7 +84,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
     """Writes a JSON document, whole or not at all."""
-    write_bytes(path, (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode())
+    write_bytes(path, (json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 
 def refuse_overwriting(paths: list[Path], *, force: bool) -> None:

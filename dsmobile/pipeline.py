@@ -179,16 +179,12 @@ def _check_request(request: ExportRequest) -> list[Any]:
     recipes = [read_recipe(name) for name in dict.fromkeys(request.recipes)]
     for recipe in recipes:
         if not _formats(request, recipe):
-            raise UsageError(
-                f"the recipe {recipe.name} cannot be written as {', '.join(request.formats)}", f"take --format {recipe.formats[0]}"
-            )
+            raise UsageError(f"the recipe {recipe.name} cannot be written as {', '.join(request.formats)}", f"take --format {recipe.formats[0]}")
     quantized = [recipe for recipe in recipes if recipe.quantized]
     if request.io != "float32" and not quantized:
         raise UsageError(f"--io {request.io} goes with an int8 recipe", "add --recipe int8, or leave --io away")
     if request.target == "x86" and not (quantized and "onnx" in request.formats):
-        raise UsageError(
-            "--target x86 acts on int8 ONNX files, and none is asked for", "add --recipe int8 --format onnx, or leave --target away"
-        )
+        raise UsageError("--target x86 acts on int8 ONNX files, and none is asked for", "add --recipe int8 --format onnx, or leave --target away")
     return recipes
 
 
@@ -264,9 +260,7 @@ def _notes(source: Any, inputs: Any, recipes: list[Any], exporter: Any) -> list[
     if source.random:
         notes.append(RANDOM_WEIGHTS)
     elif inputs.kind == "synthetic" and any(recipe.quantized for recipe in recipes):
-        notes.append(
-            "int8 was calibrated with synthetic pictures: it runs, but loses accuracy. Give --calibration with about 100 typical images."
-        )
+        notes.append("int8 was calibrated with synthetic pictures: it runs, but loses accuracy. Give --calibration with about 100 typical images.")
     notes += [f"Not folded into a convolution: {left}." for left in exporter.logits.left]
     return notes
 

@@ -61,9 +61,7 @@ class Preprocessing:
             raise DataError(f"preprocessing: dtype {self.dtype!r} is not known", nearest(self.dtype, DTYPES))
         for key, values in (("scale", self.scale), ("offset", self.offset)):
             if len(values) not in (1, self.channels):
-                raise DataError(
-                    f"preprocessing: {key} has {len(values)} values for {self.channels} channels", "give one value, or one per channel"
-                )
+                raise DataError(f"preprocessing: {key} has {len(values)} values for {self.channels} channels", "give one value, or one per channel")
             if not np.isfinite(values).all():
                 raise DataError(f"preprocessing: {key} {values} is not finite", HOW)
         if 0.0 in self.scale:
@@ -111,9 +109,7 @@ class Preprocessing:
         if self.crop is not None:
             crop_height, crop_width = self.crop
             if crop_height > height or crop_width > width:
-                raise DataError(
-                    f"a crop of {crop_height} x {crop_width} does not fit into an image of {height} x {width} pixels", "give a resize"
-                )
+                raise DataError(f"a crop of {crop_height} x {crop_width} does not fit into an image of {height} x {width} pixels", "give a resize")
             top, left = (height - crop_height) // 2, (width - crop_width) // 2
             image = image[top : top + crop_height, left : left + crop_width]
         return in_colour(image, self.colour)

@@ -82,9 +82,7 @@ def load(source: str, options: SourceOptions) -> Source:
         _refuse_options(source, options, "alpha", "resolution", "classes", "weights")
         path = Path(source)
         model = load_keras_file(path)
-        return Source(
-            path.stem, model, None, None, random=False, record={"source": path.name, "kind": "keras-file", "sha256": sha256(path)}
-        )
+        return Source(path.stem, model, None, None, random=False, record={"source": path.name, "kind": "keras-file", "sha256": sha256(path)})
     spec = read_spec(source)
     model = build(spec, alpha=options.alpha, resolution=options.resolution, classes=options.classes, seed=options.seed)
     random = (options.weights or "random") == "random"
@@ -98,11 +96,10 @@ def load(source: str, options: SourceOptions) -> Source:
         "resolution": options.resolution or spec.resolution,
         "classes": options.classes or spec.classes,
         "weights": Path(options.weights).name if options.weights else "random",
+        "weights_sha256": sha256(Path(options.weights)) if options.weights and Path(options.weights).is_file() else None,
         "seed": options.seed,
     }
-    return Source(
-        display_name(spec, options.alpha, options.resolution), model, spec, spec_preprocessing(spec, options.resolution), random, record
-    )
+    return Source(display_name(spec, options.alpha, options.resolution), model, spec, spec_preprocessing(spec, options.resolution), random, record)
 
 
 def read_spec(source: str) -> ArchitectureSpec:
@@ -137,9 +134,7 @@ def _application(source: str, options: SourceOptions) -> Source:
     if name not in known:
         raise SpecError(f"keras.applications has no network {name!r}", nearest(name, known))
     if options.weights not in (None, "random", "imagenet"):
-        raise UsageError(
-            "--weights FILE does not apply to keras: networks", "take --weights random or imagenet, or load the file itself as SOURCE"
-        )
+        raise UsageError("--weights FILE does not apply to keras: networks", "take --weights random or imagenet, or load the file itself as SOURCE")
     keras.utils.set_random_seed(options.seed)
     weights = "imagenet" if options.weights == "imagenet" else None
     arguments: dict[str, Any] = {"weights": weights}
@@ -166,9 +161,7 @@ def _application(source: str, options: SourceOptions) -> Source:
 
 
 def _no_download(error: Exception, what: str) -> ModelError:
-    return ModelError(
-        f"{what} could not be fetched: {str(error).splitlines()[0]}", "connect to the network once, or give a file with --weights"
-    )
+    return ModelError(f"{what} could not be fetched: {str(error).splitlines()[0]}", "connect to the network once, or give a file with --weights")
 
 
 def load_weights(model: Any, spec: ArchitectureSpec, options: SourceOptions) -> None:
@@ -184,9 +177,7 @@ def load_weights(model: Any, spec: ArchitectureSpec, options: SourceOptions) -> 
     else:
         path = Path(given)
         if path.name.endswith(".weights.h5") or path.suffix.lower() not in _KERAS_SUFFIXES:
-            raise ModelError(
-                f"--weights {given} is no whole Keras model", "give imagenet, random, or a .keras or .h5 file that holds the model too"
-            )
+            raise ModelError(f"--weights {given} is no whole Keras model", "give imagenet, random, or a .keras or .h5 file that holds the model too")
         arrays = load_keras_file(path).get_weights()
         origin = given
     wanted = model.get_weights()
@@ -308,9 +299,7 @@ def _refuse_links(file: Any, path: Path) -> None:
         for name in group:
             link = group.get(name, getlink=True)
             if not isinstance(link, h5py.HardLink):
-                raise ModelError(
-                    f"{path} holds a link at {group.name}/{name}", "do not trust this file: a model's weights lie in the file itself"
-                )
+                raise ModelError(f"{path} holds a link at {group.name}/{name}", "do not trust this file: a model's weights lie in the file itself")
             entry = group[name]
             if isinstance(entry, h5py.Group):
                 waiting.append(entry)
@@ -336,14 +325,10 @@ def _checked_config(raw: bytes | str, path: Path) -> Any:
         waiting.extend(part.values())
         name, config = part.get("class_name"), part.get("config")
         if name in _REFUSED or name == "function" or name == "__lambda__":
-            raise ModelError(
-                f"{path} holds code or a custom operation ({name})", "write it as Keras layers: code in a model file is never run"
-            )
+            raise ModelError(f"{path} holds code or a custom operation ({name})", "write it as Keras layers: code in a model file is never run")
         module = part.get("module")
         if module and not str(module).startswith(("keras", "builtins")) and name:
-            raise ModelError(
-                f"{path} needs the custom class {module}.{name}", "write it as Keras layers: code in a model file is never run"
-            )
+            raise ModelError(f"{path} needs the custom class {module}.{name}", "write it as Keras layers: code in a model file is never run")
         if name == "DepthwiseConv2D" and isinstance(config, dict) and config.get("groups") == 1:
             del config["groups"]
     return _without_slashes(document)

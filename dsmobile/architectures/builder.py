@@ -14,9 +14,7 @@ _LARGEST_ALPHA = 8.0
 _MOST_PARAMETERS = 400_000_000
 
 
-def build(
-    spec: ArchitectureSpec, *, alpha: float | None = None, resolution: int | None = None, classes: int | None = None, seed: int = 0
-) -> Any:
+def build(spec: ArchitectureSpec, *, alpha: float | None = None, resolution: int | None = None, classes: int | None = None, seed: int = 0) -> Any:
     """Builds the network with seeded random weights.
 
     Args:
@@ -69,9 +67,7 @@ def build(
                 "raise the resolution, or lower the strides and kernels",
             ) from error
         if 0 in x.shape[1:]:
-            raise SpecError(
-                f"{spec.name}: nothing is left of the map after row {number} ({block})", "raise the resolution, or lower the strides"
-            )
+            raise SpecError(f"{spec.name}: nothing is left of the map after row {number} ({block})", "raise the resolution, or lower the strides")
     return keras.Model(inputs, x, name=spec.name)
 
 
@@ -100,9 +96,7 @@ def _filters(spec: ArchitectureSpec, filters: int, alpha: float) -> int:
         return filters
     scaled = spec.alpha.filters(filters, alpha)
     if scaled < spec.alpha.minimum:
-        raise SpecError(
-            f"alpha {alpha:g} leaves {scaled} of {filters} filters", f"give an alpha of at least {spec.alpha.minimum / filters:g}"
-        )
+        raise SpecError(f"alpha {alpha:g} leaves {scaled} of {filters} filters", f"give an alpha of at least {spec.alpha.minimum / filters:g}")
     return scaled
 
 

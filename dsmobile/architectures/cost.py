@@ -114,7 +114,5 @@ def _positions(call: Call) -> int:
 
 def _fixed(call: Call, shape: tuple[int | None, ...]) -> tuple[int, ...]:
     if None in shape:
-        raise ModelError(
-            f"the size of the layer {call.layer.name!r} is not fixed: {shape}", "give the model an input of fixed height and width"
-        )
+        raise ModelError(f"the size of the layer {call.layer.name!r} is not fixed: {shape}", "give the model an input of fixed height and width")
     return tuple(side for side in shape if side is not None)

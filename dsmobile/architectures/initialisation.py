@@ -87,9 +87,7 @@ def settle(model: Any, batch: npt.NDArray[np.float32]) -> float:
         return 1.0
     layer, deviation = last[0]
     if not np.isfinite(deviation) or deviation == 0.0:
-        raise ModelError(
-            f"the logits of {model.name} do not vary with random weights", "check its shapes: a layer may have nothing left to see"
-        )
+        raise ModelError(f"the logits of {model.name} do not vary with random weights", "check its shapes: a layer may have nothing left to see")
     if deviation < SMALLEST_LOGIT_DEVIATION:
         layer.kernel.assign(layer.kernel * (SMALLEST_LOGIT_DEVIATION / deviation) * 2.0)
         return SMALLEST_LOGIT_DEVIATION * 2.0

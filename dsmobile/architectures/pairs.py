@@ -23,9 +23,7 @@ from typing import Any
 from dsmobile.architectures.cost import call_macs
 from dsmobile.architectures.graph import Call, Graph
 
-_ACTIVATIONS = frozenset(
-    {"Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Relu", "Relu6", "Silu", "HardSwish", "HardSigmoid", "Sigmoid", "Tanh"}
-)
+_ACTIVATIONS = frozenset({"Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Relu", "Relu6", "Silu", "HardSwish", "HardSigmoid", "Sigmoid", "Tanh"})
 _PADDING = frozenset({"ZeroPadding2D", "ZeroPadding1D"})
 _PASSED = _ACTIVATIONS | _PADDING | {"BatchNormalization", "Dropout"}
 DEPTHWISE = frozenset({"DepthwiseConv2D", "DepthwiseConv1D"})

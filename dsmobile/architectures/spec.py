@@ -211,14 +211,10 @@ class _Reader:
         types = argument_types(block)
         for name, value in entry.items():
             if name not in types:
-                raise self.fail(
-                    f"the block {block!r} has no argument {name!r}", nearest(name, {*types, "block", "repeats"}), name, str(block)
-                )
+                raise self.fail(f"the block {block!r} has no argument {name!r}", nearest(name, {*types, "block", "repeats"}), name, str(block))
             wanted = types[name].type
             if type(value) is not wanted and not (wanted is float and type(value) is int):
-                raise self.fail(
-                    f"{name} = {value!r} of the block {block!r} is not {wanted.__name__}", "correct the value", name, str(block)
-                )
+                raise self.fail(f"{name} = {value!r} of the block {block!r} is not {wanted.__name__}", "correct the value", name, str(block))
             if isinstance(value, (int, float)) and not types[name].lowest <= value <= types[name].highest:
                 raise self.fail(
                     f"{name} = {value!r} of the block {block!r} is not between {types[name].lowest} and {types[name].highest}",

@@ -142,9 +142,7 @@ def compose(pair: Pair) -> tuple[Kernel, Kernel]:
             scale, shift = normalization(call.layer)
             spatial, inner_bias = spatial * scale, inner_bias * scale + shift
     mixing = mixing.reshape(channels * multiplier, -1)
-    kernel = np.einsum(
-        "...cm,cmn->...cn", spatial.reshape(*spatial.shape[:-1], channels, multiplier), mixing.reshape(channels, multiplier, -1)
-    )
+    kernel = np.einsum("...cm,cmn->...cn", spatial.reshape(*spatial.shape[:-1], channels, multiplier), mixing.reshape(channels, multiplier, -1))
     return kernel, bias + inner_bias @ mixing
 
 

@@ -7,7 +7,7 @@ import json
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from dsmobile.benchmark.runtimes import choose
 from dsmobile.benchmark.subjects import Subject, gather, pair_up
 from dsmobile.devices.addresses import parse_address
 from dsmobile.devices.device import open_device
-from dsmobile.errors import ExitCode, UsageError
+from dsmobile.errors import ExitCode, ModelError, UsageError
 from dsmobile.files import prepare_folder
 
 DEFAULT_OUT = Path("dsmobile-out")
@@ -88,7 +88,11 @@ def bench(
         progress("pushing the files", 0.0)
         places = machine.push([(subject.path, subject.sha256) for subject in subjects])
         planned = [_planned(subject, place, runtimes) for subject, place in zip(subjects, places, strict=True)]
-        measured = measure(machine, subjects, planned, threads=threads, budget_s=budget_s, seed=seed, journal=journal, progress=progress)
+        try:
+            measured = measure(machine, subjects, planned, threads=threads, budget_s=budget_s, seed=seed, journal=journal, progress=progress)
+        except ModelError:
+            journal.unlink()  # nothing was measured
+            raise
     settings = {"budget_s": budget_s, "threads": threads, "seed": seed}
     result = conclude(subjects, compared, runtimes, measured, notes, settings=settings, device=machine.kind, started=started)
     if result.validity is Validity.INVALID and not keep_invalid:
@@ -96,6 +100,8 @@ def bench(
     path = results / f"{stamp}-{_short_hash(result)}.json"
     write_result(path, result)
     journal.unlink()
+    with suppress(OSError):  # others may be there
+        journals.rmdir()
     return result, path
 
 

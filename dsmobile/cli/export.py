@@ -15,13 +15,9 @@ def export(
     classes: Annotated[int | None, typer.Option(help="Classes of the head.")] = None,
     weights: Annotated[str | None, typer.Option(help="random, imagenet, or a .keras or .h5 file.")] = None,
     seed: Annotated[int, typer.Option(help="Of random weights.")] = 0,
-    twin: Annotated[
-        str, typer.Option(help="none, standard, same-macs or same-parameters: the network of standard convolutions beside it.")
-    ] = "none",
+    twin: Annotated[str, typer.Option(help="none, standard, same-macs or same-parameters: the network of standard convolutions beside it.")] = "none",
     formats: Annotated[list[str] | None, typer.Option("--format", help="tflite or onnx; may be repeated. Both by default.")] = None,
-    recipes: Annotated[
-        list[str] | None, typer.Option("--recipe", help="float32, int8 or a TOML file; may be repeated. Both by default.")
-    ] = None,
+    recipes: Annotated[list[str] | None, typer.Option("--recipe", help="float32, int8 or a TOML file; may be repeated. Both by default.")] = None,
     head: Annotated[str, typer.Option(help="as-is, logits or softmax.")] = "as-is",
     io: Annotated[str, typer.Option(help="Type of an int8 file's input and output: float32, uint8 or int8.")] = "float32",
     target: Annotated[str, typer.Option(help="arm, or x86: 7-bit weights in int8 ONNX, for x86 without VNNI.")] = "arm",

@@ -34,9 +34,7 @@ def show_model(
     resolution: Annotated[int | None, typer.Option(help="Height and width of the input in pixels.")] = None,
     classes: Annotated[int | None, typer.Option(help="Classes of the head.")] = None,
     twin: Annotated[str, typer.Option(help="none, standard, same-macs or same-parameters.")] = "standard",
-    per_layer: Annotated[
-        bool, typer.Option("--per-layer", help="Pair by pair: MACs, parameters, rule, ratio by formula and by count.")
-    ] = False,
+    per_layer: Annotated[bool, typer.Option("--per-layer", help="Pair by pair: MACs, parameters, rule, ratio by formula and by count.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Show what a network costs, and what its twin of standard convolutions costs."""

@@ -16,15 +16,11 @@ def ship() -> None:
 
 @app.command("android")
 def android(
-    artifact: Annotated[
-        str, typer.Argument(metavar="ARTIFACT", help="A .tflite classifier that `dsmobile export` wrote, its manifest beside it.")
-    ],
+    artifact: Annotated[str, typer.Argument(metavar="ARTIFACT", help="A .tflite classifier that `dsmobile export` wrote, its manifest beside it.")],
     labels: Annotated[str, typer.Option("--labels", metavar="FILE", help="One class a line, in the network's order.")],
     package: Annotated[str, typer.Option("--package", metavar="NAME", help="The Kotlin package and namespace: com.acme.vision.")],
     out: Annotated[str, typer.Option("--out", metavar="DIR", help="The module's folder; by default dsmobile-out/android/NAME.")] = "",
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace files that you changed, and write into a folder that is no module.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that you changed, and write into a folder that is no module.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Write a Gradle library module: the network, Kotlin that runs it on LiteRT, and golden vectors that check it."""

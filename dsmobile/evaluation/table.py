@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +13,34 @@ def show_evaluations(document: dict[str, Any]) -> None:
     Args:
         document: `{"results": [Evaluation.to_json(), ...]}`.
     """
-    from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     results = document["results"]
     compared = any(result["agreement"] is not None for result in results)
-    table = Table(box=box.SIMPLE, header_style="bold")
-    columns = ["artifact", "top-1", "95% interval", "top-5", "inputs", *(["agreement", "SQNR"] if compared else []), "time"]
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    columns = ["", "top-1", "95% interval", "top-5", "inputs", *(["agrees", "SQNR"] if compared else []), "time"]
     for column in columns:
-        table.add_column(column, justify="left" if column == "artifact" else "right", overflow="fold")
-    for result in results:
+        table.add_column(column, justify="right" if column else "left", no_wrap=True)
+    for number, result in enumerate(results, 1):
         low, high = result["top1_interval"]
-        cells = [f"{result['top1']:.1%}", f"{low:.1%} to {high:.1%}", f"{result['top5']:.1%}", str(result["count"])]
+        cells = [percent(result["top1"]), f"{percent(low)} to {percent(high)}", percent(result["top5"]), str(result["count"])]
         if compared:
-            cells += [f"{result['agreement']:.1%}", "equal" if result["sqnr_db"] is None else f"{result['sqnr_db']:.1f} dB"]
-        table.add_row(Text(printable(Path(result["path"]).name)), *cells, f"{result['seconds']:.1f} s")
+            cells += [percent(result["agreement"]), "equal" if result["sqnr_db"] is None else f"{result['sqnr_db']:.1f} dB"]
+        table.add_row(Text(f"[{number}]"), *cells, f"{result['seconds']:.1f} s")
     console = Console(highlight=False, emoji=False)
+    for number, result in enumerate(results, 1):
+        console.print(Text(f"[{number}] {printable(Path(result['path']).name)}"), soft_wrap=True)
+    console.print()
     console.print(table)
     for note in dict.fromkeys(note for result in results for note in result["notes"]):
         console.print(Text.assemble(("Note: ", "yellow"), printable(note)), soft_wrap=True)
+
+
+def percent(fraction: float) -> str:
+    """A fraction as a percentage with one decimal, rounded half up: 0.8025 is 80.3%."""
+    return f"{(Decimal(str(round(fraction, 9))) * 100).quantize(Decimal('0.1'), ROUND_HALF_UP)}%"
 
 
 def printable(text: str) -> str:

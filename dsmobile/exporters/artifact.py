@@ -45,14 +45,14 @@ class Parity:
     Args:
         max_abs_error: Largest absolute difference.
         max_abs_reference: Largest absolute value of the reference.
-        sqnr_db: Signal to quantization noise ratio in dB; infinite where they are equal.
+        sqnr_db: Signal to quantization noise ratio in dB; None where they are equal to the bit.
         top1_agreement: Share of inputs with the same largest output.
         count: Inputs compared.
     """
 
     max_abs_error: float
     max_abs_reference: float
-    sqnr_db: float
+    sqnr_db: float | None
     top1_agreement: float
     count: int
 
@@ -160,7 +160,5 @@ def read_manifest(model: Path) -> Manifest | None:
             raise ModelError(f"{path} has the schema {document['schema']!r}, not {SCHEMA!r}", "export the model again")
         manifest = Manifest.from_json(document)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(
-            f"{path} is damaged: {error}", "export the model again, or remove the manifest to treat the file as a stranger's"
-        ) from error
+        raise ModelError(f"{path} is damaged: {error}", "export the model again, or remove the manifest to treat the file as a stranger's") from error
     return manifest if manifest.sha256 == sha256(model) else None

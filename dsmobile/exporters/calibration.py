@@ -64,7 +64,8 @@ class SyntheticInputs:
             coarse = random.integers(0, 256, (min(cells, height), min(cells, width), channels), dtype=np.uint8)
             picture += resample(coarse, height, width) * random.random()
         picture = (picture - picture.mean()) / (picture.std() + 1e-9)
-        return np.clip(0.5 + random.uniform(-0.25, 0.25) + picture * random.uniform(0.05, 0.35), 0.0, 1.0)
+        unit: npt.NDArray[np.float64] = 0.5 + random.uniform(-0.25, 0.25) + picture * random.uniform(0.05, 0.35)
+        return np.clip(unit, 0.0, 1.0)
 
 
 @dataclass(frozen=True)

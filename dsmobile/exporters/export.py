@@ -118,9 +118,7 @@ class Exporter:
         import keras
 
         batch = spread(self.inputs, count)
-        logits = [
-            np.asarray(self.reference_model(keras.ops.convert_to_tensor(batch[i : i + 1]), training=False)) for i in range(len(batch))
-        ]
+        logits = [np.asarray(self.reference_model(keras.ops.convert_to_tensor(batch[i : i + 1]), training=False)) for i in range(len(batch))]
         return batch, np.concatenate(logits)
 
     def write(self, file_format: str, recipe: Recipe) -> tuple[Path, Manifest]:
@@ -165,9 +163,7 @@ class Exporter:
         if file_format == "tflite":
             return tflite.write_int8(self.integers(LARGEST)[0], self.inputs.inputs, self.order.io)
         integer, weights = self.integers(REDUCED if self.order.target == "x86" else LARGEST)
-        return onnx.write_int8(
-            integer if softmax or not self.ends_in_softmax else integer.without_softmax(), weights, self.ranges, self.order.io
-        )
+        return onnx.write_int8(integer if softmax or not self.ends_in_softmax else integer.without_softmax(), weights, self.ranges, self.order.io)
 
     def _parity(self, data: bytes, file_format: str, recipe: Recipe, folder: Path) -> Parity:
         """Compares the file, or a sibling with the same integers and no softmax, with the network's logits."""

@@ -88,9 +88,7 @@ def _translate(graph: Graph, input_name: str) -> tuple[list[Node], dict[int, str
         steps = _LAYERS[call.kind](call)
         inputs = tuple(names[value.key] for value in call.inputs)
         for number, (operator, shape) in enumerate(steps):
-            name = _free_name(
-                call.layer.name if number == len(steps) - 1 else f"{call.layer.name}_{type(operator).__name__.lower()}", taken
-            )
+            name = _free_name(call.layer.name if number == len(steps) - 1 else f"{call.layer.name}_{type(operator).__name__.lower()}", taken)
             nodes.append(Node(name, operator, inputs, tuple(int(side or 0) for side in shape)))
             inputs = (name,)
         names[call.outputs[0].key] = inputs[0]
@@ -172,9 +170,7 @@ def _separable(call: Call) -> Steps:
     depthwise, pointwise = _array(layer.depthwise_kernel), _array(layer.pointwise_kernel)
     width = depthwise.shape[2] * depthwise.shape[3]
     bias = _array(layer.bias) if layer.use_bias else np.zeros(pointwise.shape[-1], np.float32)
-    first = DepthwiseConvolution(
-        depthwise, np.zeros(width, np.float32), strides, dilation, _pads(call, _two(layer.kernel_size), strides, dilation)
-    )
+    first = DepthwiseConvolution(depthwise, np.zeros(width, np.float32), strides, dilation, _pads(call, _two(layer.kernel_size), strides, dilation))
     steps = _with_activation(call, Convolution(pointwise, bias), call.output_shape)
     return [(first, (*call.output_shape[:-1], width)), *steps]
 
@@ -199,18 +195,14 @@ def _batch_normalization(call: Call) -> Steps:
 
 def _rescaling(call: Call) -> Steps:
     channels = int(call.input_shape[-1] or 1)
-    scale, shift = (
-        np.broadcast_to(np.asarray(value, np.float32).ravel(), (channels,)).copy() for value in (call.layer.scale, call.layer.offset)
-    )
+    scale, shift = (np.broadcast_to(np.asarray(value, np.float32).ravel(), (channels,)).copy() for value in (call.layer.scale, call.layer.offset))
     return [(ScaleShift(scale, shift), call.output_shape)]
 
 
 def _relu(call: Call) -> Steps:
     layer = call.layer
     if layer.negative_slope or layer.threshold or layer.max_value not in (None, 6, 6.0):
-        raise _refuse(
-            call, f"max_value {layer.max_value}, negative_slope {layer.negative_slope}, threshold {layer.threshold}", "use ReLU or ReLU6"
-        )
+        raise _refuse(call, f"max_value {layer.max_value}, negative_slope {layer.negative_slope}, threshold {layer.threshold}", "use ReLU or ReLU6")
     return [(Activation("relu" if layer.max_value is None else "relu6"), call.output_shape)]
 
 
@@ -305,9 +297,7 @@ def _scaled(operator: Convolution | DepthwiseConvolution | Dense, change: ScaleS
     scale, shift = change.scale.astype(np.float64), change.shift.astype(np.float64)
     kernel = operator.kernel.astype(np.float64)
     factor = scale.reshape(kernel.shape[2:]) if isinstance(operator, DepthwiseConvolution) else scale
-    return replace(
-        operator, kernel=(kernel * factor).astype(np.float32), bias=(operator.bias.astype(np.float64) * scale + shift).astype(np.float32)
-    )
+    return replace(operator, kernel=(kernel * factor).astype(np.float32), bias=(operator.bias.astype(np.float64) * scale + shift).astype(np.float32))
 
 
 def _merge_padding(model: FoldedModel) -> FoldedModel:
@@ -349,7 +339,5 @@ def _renamed(model: FoldedModel, nodes: dict[str, Node], renamed: dict[str, str]
             name = renamed[name]
         return name
 
-    kept = tuple(
-        replace(nodes[node.name], inputs=tuple(final(name) for name in nodes[node.name].inputs)) for node in model if node.name in nodes
-    )
+    kept = tuple(replace(nodes[node.name], inputs=tuple(final(name) for name in nodes[node.name].inputs)) for node in model if node.name in nodes)
     return replace(model, nodes=kept, output=final(model.output))

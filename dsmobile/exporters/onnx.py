@@ -107,9 +107,7 @@ class _Writer:
         try:
             onnx.checker.check_model(proto, full_check=True)
         except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-            raise ConversionError(
-                f"the ONNX file of {model.name} is not valid: {error}", "this is a fault in dsmobile: report it"
-            ) from error
+            raise ConversionError(f"the ONNX file of {model.name} is not valid: {error}", "this is a fault in dsmobile: report it") from error
         return bytes(proto.SerializeToString(deterministic=True))
 
     # names

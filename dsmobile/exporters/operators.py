@@ -157,19 +157,7 @@ class Reshape:
 
 
 Operator = (
-    Convolution
-    | DepthwiseConvolution
-    | Dense
-    | ScaleShift
-    | Activation
-    | Softmax
-    | Add
-    | Multiply
-    | Concatenate
-    | Pool
-    | GlobalPool
-    | Pad
-    | Reshape
+    Convolution | DepthwiseConvolution | Dense | ScaleShift | Activation | Softmax | Add | Multiply | Concatenate | Pool | GlobalPool | Pad | Reshape
 )
 Weighted = Convolution | DepthwiseConvolution | Dense
 ACTIVATIONS = ("relu", "relu6", "sigmoid", "hard_sigmoid", "swish", "hard_swish", "tanh")

@@ -105,7 +105,5 @@ def observe(model: FoldedModel, inputs: Iterable[npt.NDArray[np.float32]]) -> di
         raise ConversionError("there is no calibration input", "give images with --calibration")
     bad = [name for name, a, b in zip(names, low, high, strict=True) if not (np.isfinite(a) and np.isfinite(b))]
     if bad:
-        raise ConversionError(
-            f"the value {bad[0]!r} of {model.name} is not finite on the calibration inputs", "check the weights and --preprocess"
-        )
+        raise ConversionError(f"the value {bad[0]!r} of {model.name} is not finite on the calibration inputs", "check the weights and --preprocess")
     return {name: Range(float(a), float(b)) for name, a, b in zip(names, low, high, strict=True)}

@@ -22,7 +22,7 @@ class Recipe:
         activations: `float32` or `int8`.
         formats: The formats it can be written in.
         max_error: Float recipes: largest difference allowed, times max(1, largest reference); 0 takes no part.
-        min_sqnr_db: Integer recipes: least signal to quantization noise ratio in dB before the softmax; -inf takes no part.
+        min_sqnr_db: Integer recipes: least signal to quantization noise ratio in dB before the softmax; None takes no part.
         calibration_count: Inputs that set the activations' ranges, at most.
         parity_count: Inputs on which the written file is compared with the network.
     """
@@ -33,7 +33,7 @@ class Recipe:
     activations: str
     formats: tuple[str, ...]
     max_error: float
-    min_sqnr_db: float
+    min_sqnr_db: float | None
     calibration_count: int
     parity_count: int
 
@@ -65,7 +65,7 @@ def read_recipe(name: str) -> Recipe:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SpecError(f"the recipe {path} cannot be read: {error}", "compare it with export/int8.toml") from error
-    defaults: dict[str, Any] = {"max_error": 0.0, "min_sqnr_db": float("-inf"), "calibration_count": 100, "parity_count": 8}
+    defaults: dict[str, Any] = {"max_error": 0.0, "min_sqnr_db": None, "calibration_count": 100, "parity_count": 8}
     allowed = [field.name for field in fields(Recipe) if field.name != "name"]
     for key in document:
         if key not in allowed:
@@ -80,15 +80,13 @@ def read_recipe(name: str) -> Recipe:
 def _checked(recipe: Recipe, path: Path) -> Recipe:
     kinds = (recipe.weights, recipe.activations)
     if kinds not in (("float32", "float32"), ("int8", "int8")):
-        raise SpecError(
-            f"{path}: weights {kinds[0]} with activations {kinds[1]} are not supported", "take float32 with float32, or int8 with int8"
-        )
+        raise SpecError(f"{path}: weights {kinds[0]} with activations {kinds[1]} are not supported", "take float32 with float32, or int8 with int8")
     if not recipe.formats or not set(recipe.formats) <= {"tflite", "onnx"}:
         raise SpecError(f"{path}: formats {recipe.formats} are not tflite or onnx", 'write formats = ["tflite", "onnx"]')
     for key in ("calibration_count", "parity_count"):
         if type(getattr(recipe, key)) is not int or not 1 <= getattr(recipe, key) <= 100_000:
             raise SpecError(f"{path}: {key} = {getattr(recipe, key)!r} is not a whole number from 1 to 100000", "correct the value")
     for key in ("max_error", "min_sqnr_db"):
-        if not isinstance(getattr(recipe, key), (int, float)):
+        if not isinstance(getattr(recipe, key), (int, float)) and (key, getattr(recipe, key)) != ("min_sqnr_db", None):
             raise SpecError(f"{path}: {key} = {getattr(recipe, key)!r} is not a number", "correct the value")
     return recipe

@@ -72,11 +72,7 @@ def _convert(model: FoldedModel, configure: Any, *, bytes_per_weight: int) -> by
 
 def _advice(log: str) -> str:
     last = [line for line in log.splitlines() if "error" in line.lower()][-1:]
-    return (
-        f"TensorFlow says: {last[0][:300]}"
-        if last
-        else "export float32 alone with --recipe float32 to see whether the network itself converts"
-    )
+    return f"TensorFlow says: {last[0][:300]}" if last else "export float32 alone with --recipe float32 to see whether the network itself converts"
 
 
 def without_softmax(data: bytes) -> bytes:

@@ -25,7 +25,7 @@ def show_exports(document: dict[str, Any]) -> None:
         parity = artifact["parity"]
         table.add_row(
             Text(Path(artifact["path"]).name), f"{artifact['size_bytes'] / 1e6:.2f} MB", f"{parity['max_abs_error']:.1e}",
-            f"{parity['sqnr_db']:.1f} dB", f"{parity['top1_agreement']:.0%}",
+            "equal" if parity["sqnr_db"] is None else f"{parity['sqnr_db']:.1f} dB", f"{parity['top1_agreement']:.0%}",
         )  # fmt: skip
     console.print(table)
     console.print("Errors are against the network itself, before the softmax.")

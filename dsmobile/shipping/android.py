@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -199,7 +198,7 @@ def _words(shippable: Shippable) -> dict[str, str]:
         "parity_count": str(parity.count),
         "parity_max_abs_error": f"{parity.max_abs_error:.3g}",
         "parity_max_abs_reference": f"{parity.max_abs_reference:.3g}",
-        "parity_sqnr_db": f"{parity.sqnr_db:.1f} dB" if math.isfinite(parity.sqnr_db) else "without bound (equal)",
+        "parity_sqnr_db": "without bound (equal)" if parity.sqnr_db is None else f"{parity.sqnr_db:.1f} dB",
         "parity_top1_agreement": f"{100 * parity.top1_agreement:.1f}%",
         "source_lines": "\n".join(f"- {_plain(key)}: `{_plain(value)}`" for key, value in scalars.items()),
         "weights_note": _weights_note(str(manifest.source.get("weights", ""))),
@@ -217,9 +216,7 @@ def _weights_note(weights: str) -> str:
     if weights == "random":
         return "The weights are random: this network has learned nothing, so it serves to measure, not to recognise."
     if weights == "imagenet":
-        return (
-            "The weights are Keras Applications', trained on ImageNet: read their licence and ImageNet's terms before you publish an app."
-        )
+        return "The weights are Keras Applications', trained on ImageNet: read their licence and ImageNet's terms before you publish an app."
     return "dsmobile does not know under which licence the weights came: ask whoever trained them before you publish an app."
 
 

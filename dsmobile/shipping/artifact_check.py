@@ -49,9 +49,7 @@ def open_shippable(path: Path) -> Shippable:
         raise ModelError(f"{path} is not a file", "give a .tflite file that `dsmobile export` wrote")
     manifest = read_manifest(path)
     if manifest is None:
-        why = (
-            "its manifest belongs to other bytes" if manifest_path(path).is_file() else f"there is no {manifest_path(path).name} beside it"
-        )
+        why = "its manifest belongs to other bytes" if manifest_path(path).is_file() else f"there is no {manifest_path(path).name} beside it"
         raise ModelError(
             f"{path} was not written by dsmobile as it is ({why}): how its images are prepared is unknown, and a guess ships wrong answers",
             f"export the network itself with `dsmobile export SOURCE --format tflite {_PREPROCESS}`, and ship that file",
@@ -59,9 +57,7 @@ def open_shippable(path: Path) -> Shippable:
     if manifest.format != "tflite":
         raise ModelError(f"{path} is {manifest.format}, and the module runs LiteRT", "export it with --format tflite and ship that file")
     if manifest.size_bytes > _LARGEST_BYTES:
-        raise ModelError(
-            f"{path} has {manifest.size_bytes} bytes, more than an app can carry", "export a smaller alpha, or the recipe int8"
-        )
+        raise ModelError(f"{path} has {manifest.size_bytes} bytes, more than an app can carry", "export a smaller alpha, or the recipe int8")
     preprocessing = manifest.preprocessing
     if preprocessing is None:
         raise ModelError(

@@ -122,9 +122,7 @@ def _read_record(folder: Path, *, force: bool) -> _Record:
         document = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         if document["schema"] != SCHEMA:
             raise ValueError(f"its schema is {document['schema']!r}")
-        hashes, replacing = (
-            {str(name): str(digest) for name, digest in document.get(key, {}).items() if digest} for key in ("files", "replacing")
-        )
+        hashes, replacing = ({str(name): str(digest) for name, digest in document.get(key, {}).items() if digest} for key in ("files", "replacing"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         if force:
             return _Record()

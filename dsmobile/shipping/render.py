@@ -45,9 +45,7 @@ def render_folder(folder: Path, values: Mapping[str, str]) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
-        if not path.is_file() or any(
-            part.startswith(".") or part.endswith(("~", ".orig", ".bak")) or part == "__pycache__" for part in parts
-        ):
+        if not path.is_file() or any(part.startswith(".") or part.endswith(("~", ".orig", ".bak")) or part == "__pycache__" for part in parts):
             continue
         name = "/".join(package_path if part == PACKAGE else part for part in parts)
         files[name] = _render(path, values).encode()

@@ -48,7 +48,7 @@ def test_the_result_is_whole_and_reads_back(measured) -> None:
     assert path.parent == (out / "results").resolve()
     assert read_result(path) == result
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
-    assert list((out / "samples").iterdir()) == []
+    assert not (out / "samples").exists()
     assert result.device == "local"
     assert result.metric == "latency"
     assert result.validity is not Validity.INVALID
@@ -143,7 +143,7 @@ def test_another_answer_than_the_exporters_is_invalid_and_not_written(pair_of_fi
 
 def test_an_int8_file_and_a_file_with_real_weights(shared_data, tmp_path: Path) -> None:
     files = [shared_data / "artifacts" / name for name in ("kws_ref_model.tflite", "kws_ref_model_qdq.onnx", "vww_96_int8.tflite")]
-    result, _ = bench(files, budget_s=1.0, out=tmp_path)
+    result, _ = bench(files, budget_s=1.0, out=tmp_path, threads=min(2, os.cpu_count() or 1))
     assert result.validity is not Validity.INVALID
     assert [artifact.exact_kernels for artifact in result.artifacts] == ["", result.artifacts[1].exact_kernels, ""]
     assert result.artifacts[1].exact_kernels in ("native", "x64quantprecision")
@@ -154,6 +154,7 @@ def test_a_file_that_its_runtime_refuses_is_a_model_error_before_measuring(tiny_
     bad.write_bytes(unknown_operator)
     with pytest.raises(ModelError, match=r"bad\.onnx cannot be run"):
         bench([tiny_files["onnx"], bad], budget_s=5.0, out=tmp_path / "out")
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
 
 
 def test_bad_options_are_refused_before_anything_runs(tiny_files, tmp_path: Path) -> None:

@@ -61,12 +61,13 @@ PAGE = b"<!DOCTYPE html><html><head><title>404</title></head></html>"
 
 
 @pytest.mark.parametrize("suffix", [".h5", ".keras", ".tflite", ".onnx"])
-@pytest.mark.parametrize(("content", "word"), [(LFS, "LFS"), (PAGE, "HTML"), (b"", "empty"), (b"\x89HDF\r\n\x1a\n" + b"\0" * 64, ""), (b"garbage" * 99, "")])
+@pytest.mark.parametrize(
+    ("content", "word"), [(LFS, "LFS"), (PAGE, "HTML"), (b"", "empty"), (b"\x89HDF\r\n\x1a\n" + b"\0" * 64, ""), (b"garbage" * 99, "")]
+)
 def test_model_files_that_are_none(tmp_path: Path, suffix: str, content: bytes, word: str) -> None:
     path = tmp_path / f"net{suffix}"
     path.write_bytes(content)
-    verb = ["export", str(path), "--out", str(tmp_path / "out")] if suffix in (".h5", ".keras") else ["bench", str(path), "--out", str(tmp_path / "out")]
-    done = dsmobile(*verb)
+    done = dsmobile("export" if suffix in (".h5", ".keras") else "bench", str(path), "--out", str(tmp_path / "out"))
     assert done.returncode == 3, done.stderr
     assert word.lower() in done.stderr.lower()
     assert "Traceback" not in done.stderr

@@ -27,7 +27,7 @@ def small_mobilenet(classes: int = 10) -> Any:
 
 
 def residual() -> Any:
-    """What the given Keras files hold and MobileNetV1 does not: residual adds, max pooling, separable layers, a softmax inside a Dense, flattening."""
+    """What other Keras files hold: residual adds, max pooling, separable layers, a softmax inside a Dense, flattening."""
     import keras
     from keras import layers
 

@@ -105,9 +105,7 @@ def test_the_classifier_closes_what_it_opens_and_claims_what_it_asked_for(kotlin
     assets = module / "src/main/assets"
     fails = ["", "create tiny-model-float32.tflite GPU null", "inputs 0", "outputs 0", "run 0"]
     name = "com.acme.vision.Classifier"
-    lines = harness(
-        kotlin, classes, [], [*(f"classifier\t{name}\t{assets}\t{fail}\t7" for fail in fails), f"classifier\t{name}\t{assets}\t\t8"]
-    )
+    lines = harness(kotlin, classes, [], [*(f"classifier\t{name}\t{assets}\t{fail}\t7" for fail in fails), f"classifier\t{name}\t{assets}\t\t8"])
     # the fake answers 0 1 2 0 1 2 0: of equal scores the lower index wins
     best = [(2, "\\u0022", 2.0), (5, "$a", 2.0), (1, "${System.exit(1)}", 1.0)]
     listed = ", ".join(f"LabelledScore(index={index}, label={label}, score={score})" for index, label, score in best)
@@ -119,9 +117,7 @@ def test_the_classifier_closes_what_it_opens_and_claims_what_it_asked_for(kotlin
 
     (assets / "labels.txt").write_text("another\nmodule's\nlabels\n", encoding="utf-8")
     (line,) = harness(kotlin, classes, [], [f"classifier\t{name}\t{assets}\t\t7"])
-    assert line.startswith("IllegalStateException: labels.txt in the app is not the file this module was generated with") and line.endswith(
-        "open 0"
-    )
+    assert line.startswith("IllegalStateException: labels.txt in the app is not the file this module was generated with") and line.endswith("open 0")
 
 
 def test_a_wrong_golden_fails_the_generated_test(kotlin: Any, artifact: Any, labels: Path, tmp_path: Path) -> None:

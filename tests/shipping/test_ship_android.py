@@ -88,9 +88,7 @@ def test_the_same_input_gives_the_same_bytes(artifact: Any, labels: Path, tmp_pa
     "preprocessing",
     [
         Preprocessing(resize=40, crop=(32, 32), scale=(2 / 255,), offset=(-1.0,)),
-        Preprocessing(
-            resize=40, crop=(24, 32), colour="bgr", scale=(1 / 58.395, 1 / 57.12, 1 / 57.375), offset=(-2.1179, -2.0357, -1.8044)
-        ),
+        Preprocessing(resize=40, crop=(24, 32), colour="bgr", scale=(1 / 58.395, 1 / 57.12, 1 / 57.375), offset=(-2.1179, -2.0357, -1.8044)),
         Preprocessing(resize=32, crop=(32, 32), colour="grey", scale=(1 / 255,)),
         Preprocessing(crop=(32, 32), scale=(1e-5, 0.1, 7e20), offset=(-0.0, 1e-40, 0.3)),
         Preprocessing(),

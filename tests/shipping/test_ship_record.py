@@ -94,9 +94,7 @@ def test_a_folder_of_other_people_is_refused_untouched(tmp_path: Path) -> None:
     assert read(tmp_path) == {**FIRST, "build.gradle.kts": b"theirs"}
 
 
-@pytest.mark.parametrize(
-    "damage", ["", "{", "[]", '{"schema": "dsmobile.module/9"}', '{"schema": "dsmobile.module/1", "files": []}', "\x00"]
-)
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"schema": "dsmobile.module/9"}', '{"schema": "dsmobile.module/1", "files": []}', "\x00"])
 def test_a_damaged_record_makes_it_a_folder_of_other_people(tmp_path: Path, damage: str) -> None:
     write(tmp_path, FIRST)
     (tmp_path / RECORD).write_text(damage, encoding="utf-8")
