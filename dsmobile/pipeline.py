@@ -15,6 +15,7 @@ from typing import Any
 from dsmobile.errors import DataError, UsageError
 from dsmobile.files import prepare_folder, refuse_overwriting
 
+SMALLEST_LOGIT = 1e-4
 Progress = Callable[[str, float], None]
 RANDOM_WEIGHTS = "The weights are random: latency and size are valid, accuracy is not."
 
@@ -158,7 +159,7 @@ def export(request: ExportRequest, progress: Progress = _silent) -> Exported:
             paths.append(path)
             manifests.append(manifest)
     progress("done", 1.0)
-    return Exported(tuple(paths), tuple(manifests), tuple(_notes(source, inputs, recipes, exporter)))
+    return Exported(tuple(paths), tuple(manifests), tuple(_notes(source, inputs, recipes, exporter, manifests)))
 
 
 def _check_request(request: ExportRequest) -> list[Any]:
@@ -255,12 +256,14 @@ def _twin(source: Any, request: ExportRequest) -> Any:
     return standard_twin(build(source.spec, alpha=alpha, seed=request.seed, **size))
 
 
-def _notes(source: Any, inputs: Any, recipes: list[Any], exporter: Any) -> list[str]:
+def _notes(source: Any, inputs: Any, recipes: list[Any], exporter: Any, manifests: list[Any]) -> list[str]:
     notes = []
     if source.random:
         notes.append(RANDOM_WEIGHTS)
     elif inputs.kind == "synthetic" and any(recipe.quantized for recipe in recipes):
         notes.append("int8 was calibrated with synthetic pictures: it runs, but loses accuracy. Give --calibration with about 100 typical images.")
+    if min(manifest.parity.max_abs_reference for manifest in manifests) < SMALLEST_LOGIT:
+        notes.append(f"The network's own outputs stay below {SMALLEST_LOGIT:g}: comparing files on them shows nothing. Is it trained?")
     notes += [f"Not folded into a convolution: {left}." for left in exporter.logits.left]
     return notes
 

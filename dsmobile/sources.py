@@ -327,8 +327,9 @@ def _checked_config(raw: bytes | str, path: Path) -> Any:
         if name in _REFUSED or name == "function" or name == "__lambda__":
             raise ModelError(f"{path} holds code or a custom operation ({name})", "write it as Keras layers: code in a model file is never run")
         module = part.get("module")
-        if module and not str(module).startswith(("keras", "builtins")) and name:
-            raise ModelError(f"{path} needs the custom class {module}.{name}", "write it as Keras layers: code in a model file is never run")
+        custom = not str(module).startswith(("keras", "builtins")) if module else bool(part.get("registered_name"))
+        if custom and name:
+            raise ModelError(f"{path} needs the custom class {name}", "write it as Keras layers: code in a model file is never run")
         if name == "DepthwiseConv2D" and isinstance(config, dict) and config.get("groups") == 1:
             del config["groups"]
     return _without_slashes(document)

@@ -52,6 +52,12 @@ class Call:
         """Shape of the first output, without the batch."""
         return self.outputs[0].shape
 
+    @property
+    def constants(self) -> tuple[float, ...]:
+        """The numbers it was called with beside tensors: 3.0 of `x + 3.0`."""
+        arguments = (*self._node.arguments.args, *self._node.arguments.kwargs.values())
+        return tuple(float(value) for value in arguments if isinstance(value, (int, float)) and not isinstance(value, bool))
+
     def apply(self, layer: Any, tensors: list[Any], **options: Any) -> tuple[Any, ...]:
         """Calls `layer` as this call's layer was called, with other tensors.
 

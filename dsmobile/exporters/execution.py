@@ -57,7 +57,7 @@ def run_node(model: FoldedModel, node: Node, inputs: list[Any]) -> Any:
         case ScaleShift():
             return x * operator.scale + operator.shift
         case Activation():
-            return _activate(operator.kind, x)
+            return _activate(operator, x)
         case Softmax():
             return tf.nn.softmax(x)
         case Add():
@@ -121,16 +121,18 @@ def _pool(operator: Pool, x: Any) -> Any:
     return run(x, operator.size, operator.strides, padding)
 
 
-def _activate(kind: str, x: Any) -> Any:
+def _activate(operator: Activation, x: Any) -> Any:
     import tensorflow as tf
 
     functions = {
         "relu": tf.nn.relu,
         "relu6": tf.nn.relu6,
+        "leaky_relu": lambda x: tf.nn.leaky_relu(x, operator.slope),
+        "elu": tf.nn.elu,
         "sigmoid": tf.sigmoid,
         "tanh": tf.tanh,
         "hard_sigmoid": lambda x: tf.nn.relu6(x + np.float32(3.0)) * np.float32(1.0 / 6.0),
         "swish": lambda x: x * tf.sigmoid(x),
         "hard_swish": lambda x: x * tf.nn.relu6(x + np.float32(3.0)) * np.float32(1.0 / 6.0),
     }
-    return functions[kind](x)
+    return functions[operator.kind](x)

@@ -15,6 +15,7 @@ import numpy as np
 from dsmobile.architectures.graph import Call, Graph, read_graph
 from dsmobile.architectures.twin import normalization
 from dsmobile.errors import ConversionError
+from dsmobile.exporters.hard_functions import find_hard_functions
 from dsmobile.exporters.operators import (
     NO_PADS,
     Activation,
@@ -44,7 +45,7 @@ _GONE = frozenset(
 )
 _ACTIVATION_NAMES = {
     "relu": "relu", "relu6": "relu6", "sigmoid": "sigmoid", "hard_sigmoid": "hard_sigmoid", "silu": "swish", "swish": "swish",
-    "hard_silu": "hard_swish", "hard_swish": "hard_swish", "tanh": "tanh",
+    "elu": "elu", "hard_silu": "hard_swish", "hard_swish": "hard_swish", "tanh": "tanh",
 }  # fmt: skip
 
 
@@ -67,7 +68,7 @@ def fold(model: Any, *, input_name: str = "image") -> FoldedModel:
     nodes, names = _translate(graph, input_name)
     shape = tuple(int(side or 0) for side in graph.inputs[0].shape)
     folded = FoldedModel(graph.name, input_name, shape, tuple(nodes), names[graph.outputs[0].key])
-    folded = _merge_padding(_fold_scales(folded))
+    folded = _merge_padding(_fold_scales(find_hard_functions(folded)))
     left = tuple(f"{node.name}: no convolution alone feeds it" for node in folded if isinstance(node.operator, ScaleShift))
     return replace(folded, left=left)
 
@@ -201,9 +202,31 @@ def _rescaling(call: Call) -> Steps:
 
 def _relu(call: Call) -> Steps:
     layer = call.layer
+    if layer.negative_slope and not layer.threshold and layer.max_value is None:
+        return [(Activation("leaky_relu", float(layer.negative_slope)), call.output_shape)]
     if layer.negative_slope or layer.threshold or layer.max_value not in (None, 6, 6.0):
         raise _refuse(call, f"max_value {layer.max_value}, negative_slope {layer.negative_slope}, threshold {layer.threshold}", "use ReLU or ReLU6")
     return [(Activation("relu" if layer.max_value is None else "relu6"), call.output_shape)]
+
+
+def _leaky_relu(call: Call) -> Steps:
+    return [(Activation("leaky_relu", float(call.layer.negative_slope)), call.output_shape)]
+
+
+def _elu(call: Call) -> Steps:
+    if float(np.ravel(call.layer.alpha)[0] if hasattr(call.layer, "alpha") else 1.0) != 1.0:
+        raise _refuse(call, f"alpha {call.layer.alpha}", "use alpha 1")
+    return [(Activation("elu"), call.output_shape)]
+
+
+def _normalization(call: Call) -> Steps:
+    """Keras's preprocessing layer: (x - mean) / sqrt(variance)."""
+    channels = int(call.input_shape[-1] or 1)
+    mean, variance = (np.broadcast_to(np.asarray(value, np.float64).ravel(), (channels,)) for value in (call.layer.mean, call.layer.variance))
+    if call.layer.invert:
+        raise _refuse(call, "invert", "normalize forwards")
+    scale = 1.0 / np.maximum(np.sqrt(variance), 1e-7)
+    return [(ScaleShift(scale.astype(np.float32), (-mean * scale).astype(np.float32)), call.output_shape)]
 
 
 def _activation_layer(call: Call) -> Steps:
@@ -236,6 +259,8 @@ def _global_pool(kind: str) -> Callable[[Call], Steps]:
 
 def _merge(operator: Operator) -> Callable[[Call], Steps]:
     def steps(call: Call) -> Steps:
+        if len(call.inputs) == 1:
+            return _with_constant(call, operator)
         shapes = [value.shape for value in call.inputs]
         if isinstance(operator, Add) and len(set(shapes)) != 1:
             raise _refuse(call, f"inputs of different shapes {shapes}", "bring them to one shape first")
@@ -244,6 +269,15 @@ def _merge(operator: Operator) -> Callable[[Call], Steps]:
         return [(operator, call.output_shape)]
 
     return steps
+
+
+def _with_constant(call: Call, operator: Operator) -> Steps:
+    """`x + 3.0` and `x * 0.5`, as Keras's operators on tensors write them."""
+    if len(call.constants) != 1 or isinstance(operator, Concatenate):
+        raise _refuse(call, "one input and no single number", "write it with layers")
+    number = np.full(int(call.input_shape[-1] or 1), call.constants[0], np.float32)
+    scale, shift = (np.ones_like(number), number) if isinstance(operator, Add) else (number, np.zeros_like(number))
+    return [(ScaleShift(scale, shift), call.output_shape)]
 
 
 def _reshape(call: Call) -> Steps:
@@ -257,7 +291,10 @@ _LAYERS: dict[str, Callable[[Call], Steps]] = {
     "Dense": _dense,
     "BatchNormalization": _batch_normalization,
     "Rescaling": _rescaling,
+    "Normalization": _normalization,
     "ReLU": _relu,
+    "LeakyReLU": _leaky_relu,
+    "ELU": _elu,
     "Activation": _activation_layer,
     "Softmax": _softmax,
     "ZeroPadding2D": _padding,

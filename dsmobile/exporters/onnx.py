@@ -37,7 +37,7 @@ from dsmobile.exporters.quantization import QuantizedWeights, Range
 OPSET = 17
 IR_VERSION = 8
 OUTPUT_NAME = "scores"
-_SIMPLE = {"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "hard_swish": "HardSwish"}
+_SIMPLE = {"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "elu": "Elu", "hard_swish": "HardSwish"}
 
 
 def write_float32(model: FoldedModel) -> bytes:
@@ -188,7 +188,7 @@ class _Writer:
             case ScaleShift():
                 self._scale_shift(node, operator, inputs[0], real)
             case Activation():
-                self._activation(operator.kind, inputs[0], real)
+                self._activation(operator, inputs[0], real)
             case Softmax():
                 self._add("Softmax", inputs, name, axis=-1)
                 return
@@ -291,12 +291,15 @@ class _Writer:
         scaled = self._add("Mul", [x, self._constant(f"{node.name}_scales", operator.scale.reshape(shape))], f"{output}_scaled")
         self._add("Add", [scaled, self._constant(f"{node.name}_shifts", operator.shift.reshape(shape))], output)
 
-    def _activation(self, kind: str, x: str, output: str) -> None:
+    def _activation(self, operator: Activation, x: str, output: str) -> None:
+        kind = operator.kind
         if kind in _SIMPLE:
             self._add(_SIMPLE[kind], [x], output)
         elif kind == "relu6":
             bounds = [self._constant("zero", np.asarray(0, np.float32)), self._constant("six", np.asarray(6, np.float32))]
             self._add("Clip", [x, *bounds], output)
+        elif kind == "leaky_relu":
+            self._add("LeakyRelu", [x], output, alpha=operator.slope)
         elif kind == "hard_sigmoid":
             self._add("HardSigmoid", [x], output, alpha=1 / 6, beta=0.5)
         else:  # swish

@@ -88,10 +88,12 @@ class Activation:
     """An element-wise function.
 
     Args:
-        kind: A key of `ACTIVATIONS`.
+        kind: One of `ACTIVATIONS`.
+        slope: Of `leaky_relu`, below zero.
     """
 
     kind: str
+    slope: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ Operator = (
     Convolution | DepthwiseConvolution | Dense | ScaleShift | Activation | Softmax | Add | Multiply | Concatenate | Pool | GlobalPool | Pad | Reshape
 )
 Weighted = Convolution | DepthwiseConvolution | Dense
-ACTIVATIONS = ("relu", "relu6", "sigmoid", "hard_sigmoid", "swish", "hard_swish", "tanh")
+ACTIVATIONS = ("relu", "relu6", "leaky_relu", "elu", "sigmoid", "hard_sigmoid", "swish", "hard_swish", "tanh")
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,6 @@
 """A folded network computes what its Keras source computes, and has nothing left to fold."""
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,9 @@ import pytest
 from dsmobile.errors import ConversionError
 from dsmobile.exporters.execution import execute
 from dsmobile.exporters.fold import fold
-from dsmobile.exporters.operators import Pad, ScaleShift, same_pads
+from dsmobile.exporters.operators import Activation, Pad, ScaleShift, same_pads
 
-from .networks import inputs, residual, small_mobilenet, squeeze_excite
+from .networks import inputs, residual, settled, small_mobilenet, squeeze_excite
 
 
 @pytest.mark.parametrize("network", [small_mobilenet, residual, squeeze_excite])
@@ -38,6 +39,22 @@ def test_given_files_fold(shared_data: Path, name: str) -> None:
     assert not any(isinstance(node.operator, (ScaleShift, Pad)) for node in folded)
     batch = inputs(model, 2)
     np.testing.assert_allclose(execute(folded, tf.constant(batch))[folded.output].numpy(), model.predict(batch, verbose=0), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["MobileNetV2", "MobileNetV3Small"])
+def test_networks_of_keras_applications_fold(name: str) -> None:
+    import keras
+    import tensorflow as tf
+
+    model = settled(getattr(keras.applications, name)(weights=None, input_shape=(64, 64, 3), classes=11))
+    batch = inputs(model, 4)
+    expected = model.predict(batch, verbose=0)
+    folded = fold(model)
+    np.testing.assert_allclose(execute(folded, tf.constant(batch))[folded.output].numpy(), expected, rtol=1e-3, atol=1e-5)
+    kinds = Counter(node.operator.kind for node in folded if isinstance(node.operator, Activation))
+    if name == "MobileNetV3Small":
+        assert kinds["hard_swish"] == 19
+        assert kinds["hard_sigmoid"] == 9
 
 
 def test_what_cannot_be_folded_stays_and_is_named() -> None:
