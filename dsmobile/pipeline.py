@@ -5,68 +5,22 @@ The only place that knows two stages at once. In a notebook: `from dsmobile impo
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dsmobile.errors import DataError, UsageError
+from dsmobile.exporters.request import ExportRequest
 from dsmobile.files import prepare_folder, refuse_overwriting
 
 SMALLEST_LOGIT = 1e-4
 Progress = Callable[[str, float], None]
+__all__ = ["ExportRequest", "bench", "evaluate", "export", "list_models", "quickstart", "report", "ship_android", "show_model"]
 RANDOM_WEIGHTS = "The weights are random: latency and size are valid, accuracy is not."
 
 
 def _silent(_stage: str, _fraction: float) -> None:
     """Shows nothing."""
-
-
-@dataclass(frozen=True)
-class ExportRequest:
-    """What `dsmobile export` is asked for; see `dsmobile export --help`.
-
-    Args:
-        source: An architecture's name, a `.toml`, `.keras`, `.h5` or `.hdf5` file, or `keras:NAME`.
-        alpha: Width multiplier.
-        resolution: Height and width of the input in pixels.
-        classes: Classes of the head.
-        weights: `random`, `imagenet` or a file.
-        seed: Of random weights.
-        twin: `none`, `standard`, `same-macs` or `same-parameters`.
-        formats: `tflite`, `onnx`.
-        recipes: Names or TOML files.
-        head: `as-is`, `logits` or `softmax`.
-        io: float32, uint8 or int8.
-        target: `arm` or `x86`.
-        calibration: A folder of images, a `.npz`, or `synthetic`.
-        preprocess: From RGB bytes to the input.
-        labels: A labels file.
-        out: The folder.
-        force: Whether files may be overwritten.
-        keep_failed: Whether a file that fails its check is kept as `.failed`.
-    """
-
-    source: str
-    alpha: float | None = None
-    resolution: int | None = None
-    classes: int | None = None
-    weights: str | None = None
-    seed: int = 0
-    twin: str = "none"
-    formats: tuple[str, ...] = ("tflite", "onnx")
-    recipes: tuple[str, ...] = ("float32", "int8")
-    head: str = "as-is"
-    io: str = "float32"
-    target: str = "arm"
-    calibration: str | None = None
-    preprocess: str | None = None
-    labels: Path | None = None
-    out: Path = Path("dsmobile-out")
-    force: bool = False
-    keep_failed: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,23 +73,25 @@ def export(request: ExportRequest, progress: Progress = _silent) -> Exported:
     """
     from dsmobile.exporters.calibration import calibration_inputs
     from dsmobile.exporters.export import Exporter, Order, artifact_path
+    from dsmobile.exporters.request import check_fit, checked_recipes, formats_of
     from dsmobile.labels import read_labels
+    from dsmobile.networks import prepare, source_options
     from dsmobile.preprocessing import parse
     from dsmobile.sources import load, require_single_image
 
-    recipes = _check_request(request)
+    recipes = checked_recipes(request)
     labels = read_labels(request.labels) if request.labels else ()
     preprocessing = parse(request.preprocess) if request.preprocess else None
     progress("loading the network", 0.0)
-    source = load(request.source, _source_options(request))
+    source = load(request.source, source_options(request))
     shape = require_single_image(source)
     preprocessing = preprocessing or source.preprocessing
-    _check_fit(preprocessing, shape, source.name)
+    check_fit(preprocessing, shape, source.name)
     classes = int(source.model.outputs[0].shape[-1])
     if labels and len(labels) != classes:
         labels = read_labels(request.labels or Path(), classes)
     roles = ("model",) if request.twin == "none" else ("separable", "twin")
-    jobs = [(role, file_format, recipe) for role in roles for recipe in recipes for file_format in _formats(request, recipe)]
+    jobs = [(role, file_format, recipe) for role in roles for recipe in recipes for file_format in formats_of(request, recipe)]
     inputs = calibration_inputs(
         request.calibration,
         shape=shape,
@@ -151,7 +107,7 @@ def export(request: ExportRequest, progress: Progress = _silent) -> Exported:
     manifests: list[Any] = []
     for role in roles:
         progress(f"{role}: weights and graph", len(paths) / len(jobs))
-        network = _network(source, role, request, inputs)
+        network = prepare(source, role, request, inputs)
         exporter = Exporter(network, order, inputs)
         for _, file_format, recipe in (job for job in jobs if job[0] == role):
             progress(f"{role}: {recipe.name} {file_format}", len(paths) / len(jobs))
@@ -160,100 +116,6 @@ def export(request: ExportRequest, progress: Progress = _silent) -> Exported:
             manifests.append(manifest)
     progress("done", 1.0)
     return Exported(tuple(paths), tuple(manifests), tuple(_notes(source, inputs, recipes, exporter, manifests)))
-
-
-def _check_request(request: ExportRequest) -> list[Any]:
-    from dsmobile.architectures.twin import KINDS
-    from dsmobile.exporters.artifact import FORMATS
-    from dsmobile.exporters.head import HEADS
-    from dsmobile.exporters.recipe import read_recipe
-
-    for name, value, allowed in (
-        ("twin", request.twin, ("none", *KINDS)),
-        ("head", request.head, HEADS),
-        ("io", request.io, ("float32", "uint8", "int8")),
-        ("target", request.target, ("arm", "x86")),
-        *(("format", value, FORMATS) for value in request.formats),
-    ):
-        if value not in allowed:
-            raise UsageError(f"--{name} {value} is not known", f"take {', '.join(allowed)}")
-    recipes = [read_recipe(name) for name in dict.fromkeys(request.recipes)]
-    for recipe in recipes:
-        if not _formats(request, recipe):
-            raise UsageError(f"the recipe {recipe.name} cannot be written as {', '.join(request.formats)}", f"take --format {recipe.formats[0]}")
-    quantized = [recipe for recipe in recipes if recipe.quantized]
-    if request.io != "float32" and not quantized:
-        raise UsageError(f"--io {request.io} goes with an int8 recipe", "add --recipe int8, or leave --io away")
-    if request.target == "x86" and not (quantized and "onnx" in request.formats):
-        raise UsageError("--target x86 acts on int8 ONNX files, and none is asked for", "add --recipe int8 --format onnx, or leave --target away")
-    return recipes
-
-
-def _formats(request: ExportRequest, recipe: Any) -> list[str]:
-    return [name for name in dict.fromkeys(request.formats) if name in recipe.formats]
-
-
-def _source_options(request: ExportRequest) -> Any:
-    from dsmobile.sources import SourceOptions
-
-    return SourceOptions(request.alpha, request.resolution, request.classes, request.weights, request.seed)
-
-
-def _check_fit(preprocessing: Any, shape: tuple[int, ...], name: str) -> None:
-    """Raises where what preprocessing gives is not what the network takes."""
-    if preprocessing is None:
-        return
-    given = (*(preprocessing.crop or shape[:2]), preprocessing.channels)
-    if len(shape) != 3 or given != shape:
-        raise DataError(
-            f"--preprocess gives an input of {' x '.join(map(str, given))}, but {name} takes {' x '.join(map(str, shape))}",
-            "set crop (HEIGHTxWIDTH) and colour (rgb, bgr, grey) to what the network takes",
-        )
-
-
-def _network(source: Any, role: str, request: ExportRequest, inputs: Any) -> Any:
-    """The network of one role, with weights that compute something."""
-    from dsmobile.architectures.cost import cost
-    from dsmobile.architectures.initialisation import he_normal, settle
-    from dsmobile.exporters.calibration import spread
-    from dsmobile.exporters.export import Network
-
-    batch = spread(inputs, 8)
-    if source.random and role != "twin":
-        he_normal(source.model, request.seed)
-        settle(source.model, batch)
-    model, twin = source.model, {}
-    if role == "twin":
-        made = _twin(source, request)
-        model = made.model
-        if source.random and request.twin != "standard":
-            he_normal(model, request.seed)
-        elif made.fresh:
-            he_normal(model, request.seed, made.fresh)
-        if made.fresh or source.random:
-            settle(model, batch)
-        twin = {
-            "kind": request.twin,
-            "same_function": made.same_function and request.twin == "standard",
-            "pairs": [{"name": pair.name, "rule": pair.rule, "ratio": pair.ratio} for pair in made.pairs],
-        }
-    counted = cost(model)
-    identity = json.dumps([source.name, source.record, request.twin], sort_keys=True, default=str)
-    pair_id = hashlib.sha256(identity.encode()).hexdigest()[:16]
-    return Network(source.name, role, model, counted.macs, counted.parameters, pair_id, source.record, twin)
-
-
-def _twin(source: Any, request: ExportRequest) -> Any:
-    from dsmobile.architectures.builder import build
-    from dsmobile.architectures.twin import matching_alpha, standard_twin
-
-    if request.twin == "standard":
-        return standard_twin(source.model)
-    if source.spec is None:
-        raise UsageError(f"--twin {request.twin} needs an architecture whose width can be changed", "take --twin standard")
-    size = {"resolution": request.resolution, "classes": request.classes}
-    alpha = matching_alpha(source.spec, request.twin, alpha=request.alpha, **size)
-    return standard_twin(build(source.spec, alpha=alpha, seed=request.seed, **size))
 
 
 def _notes(source: Any, inputs: Any, recipes: list[Any], exporter: Any, manifests: list[Any]) -> list[str]:
@@ -283,60 +145,13 @@ def show_model(
     Returns:
         The document of `dsmobile models show --json`.
     """
-    from dsmobile.architectures.cost import cost
-    from dsmobile.architectures.graph import read_graph
-    from dsmobile.architectures.pairs import find_pairs
+    from dsmobile.exporters.request import checked_recipes
+    from dsmobile.networks import describe, source_options
     from dsmobile.sources import load
 
     request = ExportRequest(source, alpha=alpha, resolution=resolution, classes=classes, twin=twin or "none")
-    _check_request(request)
-    loaded = load(source, _source_options(request))
-    counted = cost(loaded.model)
-    pairs = find_pairs(read_graph(loaded.model))
-    document: dict[str, Any] = {
-        "name": loaded.name,
-        "title": loaded.spec.title if loaded.spec else "",
-        "paper": loaded.spec.paper if loaded.spec else "",
-        "input_shape": list(loaded.model.inputs[0].shape[1:]),
-        "parameters": counted.parameters,
-        "macs": counted.macs,
-        "not_counted": list(counted.unknown),
-        "published": [dict(entry) for entry in loaded.spec.published] if loaded.spec else [],
-        "twin": None,
-        "pairs": [
-            {
-                "name": pair.name,
-                "rule": pair.rule,
-                "separable_macs": pair.separable_macs,
-                "standard_macs": pair.standard_macs,
-                "separable_parameters": pair.separable_parameters,
-                "standard_parameters": pair.standard_parameters,
-                "ratio": pair.ratio,
-                "formula": pair.formula,
-                "formula_ratio": pair.formula_ratio,
-            }
-            for pair in pairs
-        ],
-        "layers": [
-            {
-                "name": call.name,
-                "kind": call.kind,
-                "output_shape": list(call.output_shape),
-                "macs": call.macs,
-                "parameters": call.parameters,
-            }
-            for call in counted.calls
-        ],
-    }
-    if pairs and request.twin != "none":
-        twin_cost = cost(_twin(loaded, request).model)
-        document["twin"] = {
-            "kind": request.twin,
-            "parameters": twin_cost.parameters,
-            "macs": twin_cost.macs,
-            "macs_ratio": twin_cost.macs / counted.macs,
-        }
-    return document
+    checked_recipes(request)
+    return describe(load(source, source_options(request)), request)
 
 
 def list_models() -> list[dict[str, Any]]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +12,8 @@ from dsmobile.architectures.builder import build, display_name
 from dsmobile.architectures.spec import ArchitectureSpec
 from dsmobile.errors import ModelError, SpecError, UsageError, nearest
 from dsmobile.files import sha256
+from dsmobile.keras_files import KERAS_SUFFIXES, load_keras_file
 from dsmobile.preprocessing import Preprocessing, parse
-
-_KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
-_REFUSED = frozenset({"Lambda", "TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer"})
-_LARGEST_CONFIG_BYTES = 64 << 20
-_LARGEST_ARCHIVE_BYTES = 8 << 30
 
 
 @dataclass(frozen=True)
@@ -65,7 +58,7 @@ class SourceOptions:
 
 def is_architecture(source: str) -> bool:
     """Whether SOURCE names an architecture or a TOML file rather than a finished network."""
-    return not source.startswith("keras:") and Path(source).suffix.lower() not in _KERAS_SUFFIXES
+    return not source.startswith("keras:") and Path(source).suffix.lower() not in KERAS_SUFFIXES
 
 
 def load(source: str, options: SourceOptions) -> Source:
@@ -176,7 +169,7 @@ def load_weights(model: Any, spec: ArchitectureSpec, options: SourceOptions) -> 
         origin = f"the ImageNet weights of keras.applications.{spec.imagenet}"
     else:
         path = Path(given)
-        if path.name.endswith(".weights.h5") or path.suffix.lower() not in _KERAS_SUFFIXES:
+        if path.name.endswith(".weights.h5") or path.suffix.lower() not in KERAS_SUFFIXES:
             raise ModelError(f"--weights {given} is no whole Keras model", "give imagenet, random, or a .keras or .h5 file that holds the model too")
         arrays = load_keras_file(path).get_weights()
         origin = given
@@ -216,145 +209,6 @@ def _imagenet_weights(spec: ArchitectureSpec, options: SourceOptions) -> list[An
         raise _no_download(error, "the ImageNet weights") from error
     weights: list[Any] = network.get_weights()
     return weights
-
-
-def load_keras_file(path: Path) -> Any:
-    """Loads a `.keras`, `.h5` or `.hdf5` file of a whole model, without running anything that is in it.
-
-    Keras-2 files load too: their depthwise layers carry a `groups` that Keras 3 refuses, their layer names may hold a `/`.
-
-    Raises:
-        ModelError: It is missing, cut short, holds only weights, holds code, or links to other files.
-    """
-    from dsmobile.exporters.sniff import check_model_file
-
-    kind = check_model_file(path)
-    if kind not in ("keras", "h5"):
-        raise ModelError(f"{path} is a {kind} file, not a Keras model", "give a .keras, .h5 or .hdf5 file")
-    require_keras()
-    try:
-        return _load_archive(path) if kind == "keras" else _load_hdf5(path)
-    except ModelError:
-        raise
-    except Exception as error:
-        first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise ModelError(
-            f"{path} cannot be loaded by Keras: {first[:300]}",
-            "check that it is whole and was saved with model.save(); a model with own classes is not supported",
-        ) from error
-
-
-def _load_hdf5(path: Path) -> Any:
-    import h5py
-    from keras.src.legacy.saving import legacy_h5_format
-
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise ModelError(f"{path} is no whole HDF5 file: {error}", "it may be cut short: fetch or save it again") from error
-    with file:
-        _refuse_links(file, path)
-        config = file.attrs.get("model_config")
-        if config is None:
-            raise ModelError(
-                f"{path} holds weights without a model",
-                "save the whole model with model.save(), or give the file as --weights with its architecture",
-            )
-        document = _checked_config(config, path)
-    image = io.BytesIO(path.read_bytes())
-    with h5py.File(image, "r+") as copy:
-        copy.attrs["model_config"] = json.dumps(document)
-        return legacy_h5_format.load_model_from_hdf5(copy, custom_objects={}, compile=False)
-
-
-def _load_archive(path: Path) -> Any:
-    import h5py
-    import keras
-
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > _LARGEST_ARCHIVE_BYTES:
-                raise ModelError(f"{path} unpacks to more than 8 GiB", "give a smaller model")
-            if any(entry.filename.startswith("/") or ".." in Path(entry.filename).parts for entry in archive.infolist()):
-                raise ModelError(f"{path} holds paths that lead out of it", "do not trust this file")
-            if archive.testzip() is not None:
-                raise ModelError(f"{path} is damaged: {archive.testzip()}", "fetch or save it again")
-            if archive.getinfo("config.json").file_size > _LARGEST_CONFIG_BYTES:
-                raise ModelError(f"{path} has a config of more than 64 MiB", "do not trust this file")
-            _checked_config(archive.read("config.json"), path)
-            with archive.open("model.weights.h5") as stream, h5py.File(io.BytesIO(stream.read()), "r") as weights:
-                _refuse_links(weights, path)
-    except (zipfile.BadZipFile, KeyError, OSError) as error:
-        raise ModelError(f"{path} is no whole .keras file: {error}", "it may be cut short: fetch or save it again") from error
-    return keras.models.load_model(path, compile=False, safe_mode=True)
-
-
-def _refuse_links(file: Any, path: Path) -> None:
-    """Refuses HDF5 that points elsewhere: external, soft and virtual links, and data kept in other files."""
-    import h5py
-
-    waiting = [file]
-    while waiting:
-        group = waiting.pop()
-        for name in group:
-            link = group.get(name, getlink=True)
-            if not isinstance(link, h5py.HardLink):
-                raise ModelError(f"{path} holds a link at {group.name}/{name}", "do not trust this file: a model's weights lie in the file itself")
-            entry = group[name]
-            if isinstance(entry, h5py.Group):
-                waiting.append(entry)
-            elif entry.is_virtual or entry.external:
-                raise ModelError(
-                    f"{path} keeps data of {entry.name} in another file", "do not trust this file: a model's weights lie in the file itself"
-                )
-
-
-def _checked_config(raw: bytes | str, path: Path) -> Any:
-    """The model's configuration, without code, and with what Keras 2 wrote and Keras 3 refuses put right."""
-    try:
-        document = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path} has a broken configuration: {error}", "fetch or save it again") from error
-    waiting = [document]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, list):
-            waiting.extend(part)
-        if not isinstance(part, dict):
-            continue
-        waiting.extend(part.values())
-        name, config = part.get("class_name"), part.get("config")
-        if name in _REFUSED or name == "function" or name == "__lambda__":
-            raise ModelError(f"{path} holds code or a custom operation ({name})", "write it as Keras layers: code in a model file is never run")
-        module = part.get("module")
-        custom = not str(module).startswith(("keras", "builtins")) if module else bool(part.get("registered_name"))
-        if custom and name:
-            raise ModelError(f"{path} needs the custom class {name}", "write it as Keras layers: code in a model file is never run")
-        if name == "DepthwiseConv2D" and isinstance(config, dict) and config.get("groups") == 1:
-            del config["groups"]
-    return _without_slashes(document)
-
-
-def _without_slashes(document: Any) -> Any:
-    """Replaces `/` in the names of layers, which Keras 3 refuses, wherever they are named."""
-    names: set[str] = set()
-    waiting = [document]
-    while waiting:
-        part = waiting.pop()
-        waiting.extend(part if isinstance(part, list) else part.values() if isinstance(part, dict) else ())
-        if isinstance(part, dict) and isinstance(part.get("config"), dict):
-            name = part["config"].get("name")
-            if isinstance(name, str) and "/" in name:
-                names.add(name)
-
-    def renamed(part: Any) -> Any:
-        if isinstance(part, list):
-            return [renamed(entry) for entry in part]
-        if isinstance(part, dict):
-            return {key: renamed(value) for key, value in part.items()}
-        return part.replace("/", "_") if isinstance(part, str) and part in names else part
-
-    return renamed(document) if names else document
 
 
 def require_single_image(source: Source) -> tuple[int, ...]:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dsmobile.errors import DataError
-from dsmobile.preprocessing import Preprocessing, decode, in_colour, parse, resample, shorter_side_to, triangle_weights
+from dsmobile.pixels import decode, in_colour, resample, shorter_side_to, triangle_weights
+from dsmobile.preprocessing import Preprocessing, parse
 
 SIDES = st.integers(1, 40)
 

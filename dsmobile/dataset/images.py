@@ -14,7 +14,8 @@ from dsmobile.dataset.samples import Dataset, Sample, Shape, spread
 from dsmobile.errors import DataError
 from dsmobile.files import sha256
 from dsmobile.labels import folder_names
-from dsmobile.preprocessing import COLOURS, HOW, Preprocessing, decode
+from dsmobile.pixels import decode
+from dsmobile.preprocessing import COLOURS, HOW, Preprocessing
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 

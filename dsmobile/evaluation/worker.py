@@ -84,7 +84,7 @@ class KerasRunner(Runner):
 
     def __init__(self, path: Path) -> None:
         """Loads the file."""
-        from dsmobile.sources import load_keras_file
+        from dsmobile.keras_files import load_keras_file
 
         self._model = load_keras_file(path)
         inputs, outputs = (tuple(map(_keras_info, tensors)) for tensors in (self._model.inputs, self._model.outputs))

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from dsmobile.dataset import Dataset, open_dataset
 from dsmobile.errors import DataError
-from dsmobile.preprocessing import HOW, Preprocessing, resample
+from dsmobile.pixels import resample
+from dsmobile.preprocessing import HOW, Preprocessing
 
 SYNTHETIC = "synthetic"
 SYNTHETIC_COUNT = 16

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from dsmobile.errors import ModelError
-from dsmobile.preprocessing import Bytes, Floats, shorter_side_to
+from dsmobile.pixels import Bytes, shorter_side_to
+from dsmobile.preprocessing import Floats
 from dsmobile.shipping.artifact_check import Shippable
 
 SCHEMA = "dsmobile.goldens/1"

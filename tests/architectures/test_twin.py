@@ -133,7 +133,7 @@ def test_composed_twin_is_the_same_function(multiplier: int) -> None:
 
 
 def test_a_trained_separable_network_keeps_its_function(shared_data: Path) -> None:
-    from dsmobile.sources import load_keras_file
+    from dsmobile.keras_files import load_keras_file
 
     model = load_keras_file(shared_data / "models/mini_xception_gender.hdf5")
     twin = standard_twin(model)

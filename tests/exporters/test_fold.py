@@ -32,7 +32,7 @@ def test_folded_equals_the_source(network: Callable[[], Any]) -> None:
 def test_given_files_fold(shared_data: Path, name: str) -> None:
     import tensorflow as tf
 
-    from dsmobile.sources import load_keras_file
+    from dsmobile.keras_files import load_keras_file
 
     model = load_keras_file(shared_data / "models" / name)
     folded = fold(model)

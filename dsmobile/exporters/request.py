@@ -1,0 +1,103 @@
+"""What `dsmobile export` is asked for, checked before anything is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dsmobile.architectures.twin import KINDS
+from dsmobile.errors import DataError, UsageError
+from dsmobile.exporters.artifact import FORMATS
+from dsmobile.exporters.head import HEADS
+from dsmobile.exporters.recipe import Recipe, read_recipe
+from dsmobile.preprocessing import Preprocessing
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What `dsmobile export` is asked for; see `dsmobile export --help`.
+
+    Args:
+        source: An architecture's name, a `.toml`, `.keras`, `.h5` or `.hdf5` file, or `keras:NAME`.
+        alpha: Width multiplier.
+        resolution: Height and width of the input in pixels.
+        classes: Classes of the head.
+        weights: `random`, `imagenet` or a file.
+        seed: Of random weights.
+        twin: `none`, `standard`, `same-macs` or `same-parameters`.
+        formats: `tflite`, `onnx`.
+        recipes: Names or TOML files.
+        head: `as-is`, `logits` or `softmax`.
+        io: float32, uint8 or int8.
+        target: `arm` or `x86`.
+        calibration: A folder of images, a `.npz`, or `synthetic`.
+        preprocess: From RGB bytes to the input.
+        labels: A labels file.
+        out: The folder.
+        force: Whether files may be overwritten.
+        keep_failed: Whether a file that fails its check is kept as `.failed`.
+    """
+
+    source: str
+    alpha: float | None = None
+    resolution: int | None = None
+    classes: int | None = None
+    weights: str | None = None
+    seed: int = 0
+    twin: str = "none"
+    formats: tuple[str, ...] = ("tflite", "onnx")
+    recipes: tuple[str, ...] = ("float32", "int8")
+    head: str = "as-is"
+    io: str = "float32"
+    target: str = "arm"
+    calibration: str | None = None
+    preprocess: str | None = None
+    labels: Path | None = None
+    out: Path = Path("dsmobile-out")
+    force: bool = False
+    keep_failed: bool = False
+
+
+def checked_recipes(request: ExportRequest) -> list[Recipe]:
+    """The recipes asked for, if the options fit together.
+
+    Raises:
+        UsageError: They do not.
+        SpecError: A recipe is not known.
+    """
+    for name, value, allowed in (
+        ("twin", request.twin, ("none", *KINDS)),
+        ("head", request.head, HEADS),
+        ("io", request.io, ("float32", "uint8", "int8")),
+        ("target", request.target, ("arm", "x86")),
+        *(("format", value, FORMATS) for value in request.formats),
+    ):
+        if value not in allowed:
+            raise UsageError(f"--{name} {value} is not known", f"take {', '.join(allowed)}")
+    recipes = [read_recipe(name) for name in dict.fromkeys(request.recipes)]
+    for recipe in recipes:
+        if not formats_of(request, recipe):
+            raise UsageError(f"the recipe {recipe.name} cannot be written as {', '.join(request.formats)}", f"take --format {recipe.formats[0]}")
+    quantized = [recipe for recipe in recipes if recipe.quantized]
+    if request.io != "float32" and not quantized:
+        raise UsageError(f"--io {request.io} goes with an int8 recipe", "add --recipe int8, or leave --io away")
+    if request.target == "x86" and not (quantized and "onnx" in request.formats):
+        raise UsageError("--target x86 acts on int8 ONNX files, and none is asked for", "add --recipe int8 --format onnx, or leave --target away")
+    return recipes
+
+
+def formats_of(request: ExportRequest, recipe: Recipe) -> list[str]:
+    """The formats in which a recipe is written."""
+    return [name for name in dict.fromkeys(request.formats) if name in recipe.formats]
+
+
+def check_fit(preprocessing: Preprocessing | None, shape: tuple[int, ...], name: str) -> None:
+    """Raises where what preprocessing gives is not what the network takes."""
+    if preprocessing is None:
+        return
+    given = (*(preprocessing.crop or shape[:2]), preprocessing.channels)
+    if len(shape) != 3 or given != shape:
+        raise DataError(
+            f"--preprocess gives an input of {' x '.join(map(str, given))}, but {name} takes {' x '.join(map(str, shape))}",
+            "set crop (HEIGHTxWIDTH) and colour (rgb, bgr, grey) to what the network takes",
+        )
