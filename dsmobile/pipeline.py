@@ -17,6 +17,9 @@ SMALLEST_LOGIT = 1e-4
 Progress = Callable[[str, float], None]
 __all__ = ["ExportRequest", "bench", "evaluate", "export", "list_models", "quickstart", "report", "ship_android", "show_model"]
 RANDOM_WEIGHTS = "The weights are random: latency and size are valid, accuracy is not."
+RANDOM_TWIN = (
+    "The twin's convolutions have random weights, since ReLUs stand where they were joined: its latency and size are valid, its accuracy is not."
+)
 
 
 def _silent(_stage: str, _fraction: float) -> None:
@@ -124,6 +127,8 @@ def _notes(source: Any, inputs: Any, recipes: list[Any], exporter: Any, manifest
         notes.append(RANDOM_WEIGHTS)
     elif inputs.kind == "synthetic" and any(recipe.quantized for recipe in recipes):
         notes.append("int8 was calibrated with synthetic pictures: it runs, but loses accuracy. Give --calibration with about 100 typical images.")
+    if not source.random and any(manifest.role == "twin" and not manifest.twin["same_function"] for manifest in manifests):
+        notes.append(RANDOM_TWIN)
     if min(manifest.parity.max_abs_reference for manifest in manifests) < SMALLEST_LOGIT:
         notes.append(f"The network's own outputs stay below {SMALLEST_LOGIT:g}: comparing files on them shows nothing. Is it trained?")
     notes += [f"Not folded into a convolution: {left}." for left in exporter.logits.left]

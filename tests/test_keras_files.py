@@ -100,7 +100,7 @@ def test_links_are_refused(tmp_path: Path, kind: str) -> None:
             layout = h5py.VirtualLayout((4,), "f4")
             layout[:] = h5py.VirtualSource(str(tmp_path / "secret"), "x", (4,))
             group.create_virtual_dataset("more", layout)
-    with pytest.raises(ModelError, match="link|another file"):
+    with pytest.raises(ModelError, match=r"link|another file"):
         load_keras_file(path)
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from device_bench.machine import cpu_flags, int8_features, read
 from device_bench.runtimes import exact_kernels, holds_int8_operators
+from dsmobile.architectures.backend import captured_stderr
 from dsmobile.errors import DataError, ModelError
 from dsmobile.exporters.artifact import TensorInfo
 from dsmobile.exporters.onnx_io import boundary_quantization
@@ -138,8 +139,9 @@ class LiteRTRunner(Runner):
         """Opens the file."""
         from ai_edge_litert.interpreter import Interpreter
 
-        self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
-        self._interpreter.allocate_tensors()
+        with captured_stderr():  # it announces its delegate there
+            self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
+            self._interpreter.allocate_tensors()
         self._details = self._interpreter.get_output_details()
         inputs = self._interpreter.get_input_details()
         super().__init__(path, "litert", tuple(map(_tflite_info, inputs)), tuple(map(_tflite_info, self._details)))

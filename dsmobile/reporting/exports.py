@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 
@@ -19,17 +18,22 @@ def show_exports(document: dict[str, Any]) -> None:
 
     console = Console(highlight=False)
     table = Table(box=box.SIMPLE, header_style="bold")
-    for column in ("file", "size", "largest error", "SQNR", "top-1 agreement"):
-        table.add_column(column, justify="left" if column == "file" else "right", overflow="fold")
+    for column in ("role", "recipe", "format", "size", "largest error", "SQNR", "same top-1"):
+        table.add_column(column, justify="left" if column in ("role", "recipe", "format") else "right")
     for artifact in document["artifacts"]:
         parity = artifact["parity"]
         table.add_row(
-            Text(Path(artifact["path"]).name), f"{artifact['size_bytes'] / 1e6:.2f} MB", f"{parity['max_abs_error']:.1e}",
-            "equal" if parity["sqnr_db"] is None else f"{parity['sqnr_db']:.1f} dB", f"{parity['top1_agreement']:.0%}",
-        )  # fmt: skip
+            artifact["role"],
+            Text(artifact["recipe"]),
+            artifact["format"],
+            f"{artifact['size_bytes'] / 1e6:.2f} MB",
+            f"{parity['max_abs_error']:.1e}",
+            "equal" if parity["sqnr_db"] is None else f"{parity['sqnr_db']:.1f} dB",
+            f"{parity['top1_agreement']:.0%}",
+        )
     console.print(table)
-    console.print("Errors are against the network itself, before the softmax.")
+    console.print("Compared with the network itself, before the softmax.")
     for note in document["notes"]:
         console.print(Text(f"Note: {note}", style="yellow"))
-    if document["artifacts"]:
-        console.print(Text(f"Written to {Path(document['artifacts'][0]['path']).parent}"))
+    for artifact in document["artifacts"]:
+        console.print(Text(artifact["path"]), soft_wrap=True)

@@ -247,7 +247,7 @@ def test_the_command_prints_one_document(tmp_path: Path, data: Path, monkeypatch
     code, out, _ = command(monkeypatch, capfd, *paths, "--data", str(data), "--reference", paths[0])
     assert code == 0
     assert "a.tflite" in out
-    assert "agreement" in out
+    assert "agrees" in out
 
 
 @pytest.mark.parametrize(("arguments", "code"), [((), 2), (("--data", "nowhere"), 3), (("--data", "{data}", "--limit", "0"), 2)])

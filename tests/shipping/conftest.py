@@ -70,7 +70,7 @@ def artifact(tmp_path: Path) -> Ship:
             preprocessing=preprocessing,
             labels=(),
             calibration={},
-            parity=Parity(1e-6, 2.0, float("inf"), 1.0, 8),
+            parity=Parity(1e-6, 2.0, None, 1.0, 8),
             macs=1,
             parameters=1,
         )
