@@ -223,7 +223,7 @@ class Quickstart:
     report: Path
 
 
-QUICKSTART_BUDGET_S = 120.0
+QUICKSTART_BUDGET_S = 150.0
 
 
 def quickstart(out: Path, progress: Progress = _silent) -> Quickstart:
