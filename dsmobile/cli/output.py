@@ -54,8 +54,6 @@ def run(action: Callable[[], tuple[dict[str, Any], int]], *, as_json: bool, show
         as_json: Whether the document goes to stdout; else `show` tells people.
         show: Prints the document for people.
     """
-    from dsmobile.errors import DsmobileError, ExitCode
-
     stdout = _libraries_write_to_stderr()
     signal.signal(signal.SIGTERM, _terminated)
     try:
@@ -64,26 +62,31 @@ def run(action: Callable[[], tuple[dict[str, Any], int]], *, as_json: bool, show
             os.dup2(stdout, 1)
             show(document)
             sys.stdout.flush()
-    except DsmobileError as error:
-        document, code = {"error": {"kind": error.kind, "message": error.message, "advice": error.advice}}, int(error.exit_code)
-        if not as_json:
-            _tell(error.message, error.advice)
-    except KeyboardInterrupt:
-        document, code = {"error": {"kind": "Interrupted", "message": "interrupted", "advice": ""}}, int(ExitCode.INTERRUPTED)
-        if not as_json:
-            _tell("interrupted; nothing half-written was left", "")
-    except Exception as error:  # noqa: BLE001
-        message = f"{type(error).__name__}: {error}"
-        advice = "this is a fault in dsmobile: run again with DSMOBILE_DEBUG=1 and report what it prints"
-        document, code = {"error": {"kind": "Unforeseen", "message": message, "advice": advice}}, int(ExitCode.UNFORESEEN)
-        if os.environ.get("DSMOBILE_DEBUG"):
-            traceback.print_exc()
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001
+        kind, message, advice, code = _described(error)
+        document = {"error": {"kind": kind, "message": message, "advice": advice}}
         if not as_json:
             _tell(message, advice)
     if as_json:
         os.write(stdout, (json.dumps(document, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
     sys.stdout.flush()
     sys.exit(code)
+
+
+def _described(error: BaseException) -> tuple[str, str, str, int]:
+    """An error's kind, message, advice and exit code."""
+    from dsmobile.errors import DsmobileError, ExitCode
+
+    if isinstance(error, DsmobileError):
+        return error.kind, error.message, error.advice, int(error.exit_code)
+    if isinstance(error, KeyboardInterrupt):
+        return "Interrupted", "interrupted; nothing half-written was left", "", int(ExitCode.INTERRUPTED)
+    if isinstance(error, ModuleNotFoundError):
+        return "MissingExtraError", f"{error.name} is not installed", "run: pip install 'dsmobile[export,device,report]'", int(ExitCode.BAD_INPUT)
+    if os.environ.get("DSMOBILE_DEBUG"):
+        traceback.print_exception(error)
+    advice = "this is a fault in dsmobile: run again with DSMOBILE_DEBUG=1 and report what it prints"
+    return "Unforeseen", f"{type(error).__name__}: {error}", advice, int(ExitCode.UNFORESEEN)
 
 
 def _terminated(_signal: int, _frame: object) -> NoReturn:
