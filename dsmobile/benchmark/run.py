@@ -19,7 +19,7 @@ from dsmobile.benchmark.result import Result, Validity, write_result
 from dsmobile.benchmark.runtimes import choose
 from dsmobile.benchmark.subjects import Subject, gather, pair_up
 from dsmobile.devices.addresses import parse_address
-from dsmobile.devices.device import open_device
+from dsmobile.devices.opening import open_device
 from dsmobile.errors import ExitCode, ModelError, UsageError
 from dsmobile.files import prepare_folder
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from device_bench import records
-from dsmobile.devices.addresses import Address, parse_address
 
 HARNESS_PYTHON = (3, 9)
 
@@ -49,27 +47,6 @@ class Device(Protocol):
         Raises:
             DeviceError: The harness or the connection failed.
         """
-
-
-def open_device(address: str | Address, *, python: str | None = None, interactive: bool = False) -> Device:
-    """The device at an address, not yet connected.
-
-    Args:
-        address: ADDRESS as a person gave it.
-        python: The Python to run there; None takes this one (local) or `python3` (ssh).
-        interactive: Whether ssh may ask for a password or a passphrase.
-
-    Raises:
-        UsageError: The address cannot be read.
-    """
-    place = address if isinstance(address, Address) else parse_address(address)
-    if place.kind == "local":
-        from dsmobile.devices.local import LocalDevice
-
-        return LocalDevice(python or sys.executable)
-    from dsmobile.devices.ssh import SshDevice
-
-    return SshDevice(place, python or "python3", interactive=interactive)
 
 
 def harness_files() -> list[Path]:

@@ -16,7 +16,7 @@ import pytest
 from device_bench.records import Block, PlannedArtifact, ReplicateSample, RunPlan
 from dsmobile.benchmark.result import Validity, read_result
 from dsmobile.benchmark.run import bench
-from dsmobile.devices.device import open_device
+from dsmobile.devices.opening import open_device
 from dsmobile.errors import DeviceError
 from dsmobile.files import sha256
 

@@ -1,0 +1,27 @@
+"""From an address to the device it names."""
+
+from __future__ import annotations
+
+import sys
+
+from dsmobile.devices.addresses import Address, parse_address
+from dsmobile.devices.device import Device
+from dsmobile.devices.local import LocalDevice
+from dsmobile.devices.ssh import SshDevice
+
+
+def open_device(address: str | Address, *, python: str | None = None, interactive: bool = False) -> Device:
+    """The device at an address, not yet connected.
+
+    Args:
+        address: ADDRESS as a person gave it.
+        python: The Python to run there; None takes this one (local) or `python3` (ssh).
+        interactive: Whether ssh may ask for a password or a passphrase.
+
+    Raises:
+        UsageError: The address cannot be read.
+    """
+    place = address if isinstance(address, Address) else parse_address(address)
+    if place.kind == "local":
+        return LocalDevice(python or sys.executable)
+    return SshDevice(place, python or "python3", interactive=interactive)
