@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from dsmobile.errors import ConversionError
 from dsmobile.exporters.operators import (
     NO_PADS,
     Activation,
@@ -90,13 +91,14 @@ def _convolve(operator: Convolution | DepthwiseConvolution, x: Any, shape: tuple
     x, padding = _padded(x, operator.pads, shape, (kernel.shape[0], kernel.shape[1]), operator.strides, operator.dilation)
     if isinstance(operator, DepthwiseConvolution):
         if operator.strides[0] != operator.strides[1]:
-            # TensorFlow's depthwise kernels take one stride; a convolution with one group per channel takes two.
-            grouped = kernel.reshape(*kernel.shape[:2], 1, -1)
-            y = tf.nn.conv2d(x, grouped, operator.strides, padding, dilations=operator.dilation, name=name)
+            raise ConversionError(f"the layer {name!r} is depthwise with the strides {operator.strides}", "use the same stride down and across")
         else:
             y = tf.nn.depthwise_conv2d(x, kernel, (1, *operator.strides, 1), padding, dilations=operator.dilation, name=name)
     else:
-        y = tf.nn.conv2d(x, kernel, operator.strides, padding, dilations=operator.dilation, name=name)
+        # TensorFlow's own CPU kernels know no groups: each group is a convolution of its own.
+        parts = zip(tf.split(x, operator.groups, -1), np.split(kernel, operator.groups, -1), strict=True) if operator.groups > 1 else [(x, kernel)]
+        maps = [tf.nn.conv2d(part, weights, operator.strides, padding, dilations=operator.dilation, name=name) for part, weights in parts]
+        y = tf.concat(maps, -1) if len(maps) > 1 else maps[0]
     return tf.nn.bias_add(y, operator.bias)
 
 

@@ -172,7 +172,8 @@ class Exporter:
         sibling = folder / f"logits.{file_format}"
         sibling.write_bytes(data)
         batch, logits = self.references(recipe.parity_count)
-        return compare(logits, run_file(self._open(sibling, self.logits, recipe), batch))
+        measured = run_file(self._open(sibling, self.logits, recipe), batch)
+        return compare(logits, measured.transpose(0, 2, 3, 1) if file_format == "onnx" and measured.ndim == 4 else measured)
 
     def _open(self, path: Path, model: FoldedModel, recipe: Recipe) -> Runner:
         if path.suffix == ".tflite" or not recipe.quantized or self.order.io == "float32":
@@ -197,7 +198,7 @@ class Exporter:
             recipe_values={**recipe.to_json(), "io": order.io if recipe.quantized else "float32", "target": order.target},
             source=network.source,
             inputs=inputs,
-            outputs=runner.outputs,
+            outputs=tuple(replace(tensor, layout=_layout(tensor, file_format)) for tensor in runner.outputs),
             head=order.head,
             ends_in_softmax=self.ends_in_softmax,
             preprocessing=order.preprocessing,

@@ -190,7 +190,7 @@ class _Writer:
             case Activation():
                 self._activation(operator, inputs[0], real)
             case Softmax():
-                self._add("Softmax", inputs, name, axis=-1)
+                self._add("Softmax", inputs, name, axis=1 if len(node.shape) == 3 else -1)
                 return
             case Add() | Multiply():
                 self._chain("Add" if isinstance(operator, Add) else "Mul", inputs, real)
