@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml
 	touch $(STAMP)
 
 quickstart: $(STAMP)
-	$(BIN)/dsmobile quickstart
+	$(BIN)/dsmobile quickstart --force
 
 # What pip alone can test.
 test: $(STAMP) lint

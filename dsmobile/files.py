@@ -35,7 +35,7 @@ def explained(path: Path) -> Iterator[None]:
             raise OutputError(f"no space is left for {path}", "free some space, or name another folder with --out") from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise OutputError(f"{path} cannot be written: {error.strerror}", "name a folder of your own with --out") from error
-        if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG):
+        if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOENT, errno.ELOOP, errno.EINVAL):
             raise OutputError(f"{path} cannot be written: {error.strerror}", "name another folder with --out") from error
         raise
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,11 @@ def _load_hdf5(path: Path) -> Any:
                 "save the whole model with model.save(), or give the file as --weights with its architecture",
             )
         document = _checked_config(config, path)
+        if str(file.attrs.get("keras_version", "")).startswith("2.") and "hard_sigmoid" in str(config):
+            raise ModelError(
+                f"{path} uses Keras 2's hard_sigmoid, which is another function in Keras 3",
+                "convert the model with Keras 2, or replace that activation",
+            )
     image = io.BytesIO(path.read_bytes())
     with h5py.File(image, "r+") as copy:
         copy.attrs["model_config"] = json.dumps(document)
@@ -79,21 +85,33 @@ def _load_archive(path: Path) -> Any:
                 raise ModelError(f"{path} is damaged: {archive.testzip()}", "fetch or save it again")
             if archive.getinfo("config.json").file_size > _LARGEST_CONFIG_BYTES:
                 raise ModelError(f"{path} has a config of more than 64 MiB", "do not trust this file")
-            _checked_config(archive.read("config.json"), path)
+            config = json.loads(archive.read("config.json"))
+            document = _checked_config(archive.read("config.json"), path)
             with archive.open("model.weights.h5") as stream, h5py.File(io.BytesIO(stream.read()), "r") as weights:
                 _refuse_links(weights, path)
-    except (zipfile.BadZipFile, KeyError, OSError) as error:
+    except (zipfile.BadZipFile, KeyError, OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} is no whole .keras file: {error}", "it may be cut short: fetch or save it again") from error
-    return keras.models.load_model(path, compile=False, safe_mode=True)
+    if document == config:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    with tempfile.TemporaryDirectory() as folder:
+        mended = Path(folder) / "model.keras"
+        with zipfile.ZipFile(path) as archive, zipfile.ZipFile(mended, "w") as copy:
+            for entry in archive.infolist():
+                copy.writestr(entry, json.dumps(document) if entry.filename == "config.json" else archive.read(entry))
+        return keras.models.load_model(mended, compile=False, safe_mode=True)
 
 
 def _refuse_links(file: Any, path: Path) -> None:
     """Refuses HDF5 that points elsewhere: external, soft and virtual links, and data kept in other files."""
     import h5py
 
-    waiting = [file]
+    waiting, seen = [file], set()
     while waiting:
         group = waiting.pop()
+        place = h5py.h5o.get_info(group.id).addr
+        if place in seen:
+            raise ModelError(f"{path} holds a group that contains itself: {group.name}", "do not trust this file")
+        seen.add(place)
         for name in group:
             link = group.get(name, getlink=True)
             if not isinstance(link, h5py.HardLink):
@@ -125,7 +143,7 @@ def _checked_config(raw: bytes | str, path: Path) -> Any:
         if name in _REFUSED or name == "function" or name == "__lambda__":
             raise ModelError(f"{path} holds code or a custom operation ({name})", "write it as Keras layers: code in a model file is never run")
         module = part.get("module")
-        custom = not str(module).startswith(("keras", "builtins")) if module else bool(part.get("registered_name"))
+        custom = str(module).partition(".")[0] not in ("keras", "builtins") if module else bool(part.get("registered_name"))
         if custom and name:
             raise ModelError(f"{path} needs the custom class {name}", "write it as Keras layers: code in a model file is never run")
         if name == "DepthwiseConv2D" and isinstance(config, dict) and config.get("groups") == 1:

@@ -21,23 +21,24 @@ from dsmobile.sources import Source, SourceOptions
 
 def source_options(request: ExportRequest) -> SourceOptions:
     """How the request wants its source."""
-    return SourceOptions(request.alpha, request.resolution, request.classes, request.weights, request.seed)
+    return SourceOptions(request.alpha, request.resolution, request.classes, request.weights, request.seed or 0)
 
 
-def prepare(source: Source, role: str, request: ExportRequest, inputs: Inputs) -> Network:
-    """The network of one role, with weights that compute something."""
+def prepare(source: Source, role: str, request: ExportRequest, inputs: Inputs, alpha: float | None) -> Network:
+    """The network of one role, with weights that compute something; `alpha` is what `plan_twin` found."""
+    seed = request.seed or 0
     batch = spread(inputs, 8)
     if source.random and role != "twin":
-        he_normal(source.model, request.seed)
+        he_normal(source.model, seed)
         settle(source.model, batch)
     model, twin = source.model, {}
     if role == "twin":
-        made = make_twin(source, request)
+        made = make_twin(source, request, alpha)
         model = made.model
         if source.random and request.twin != "standard":
-            he_normal(model, request.seed)
+            he_normal(model, seed)
         elif made.fresh:
-            he_normal(model, request.seed, made.fresh)
+            he_normal(model, seed, made.fresh)
         if made.fresh or source.random:
             settle(model, batch)
         twin = {
@@ -51,20 +52,32 @@ def prepare(source: Source, role: str, request: ExportRequest, inputs: Inputs) -
     return Network(source.name, role, model, counted.macs, counted.parameters, pair_id, source.record, twin)
 
 
-def make_twin(source: Source, request: ExportRequest) -> Twin:
-    """The twin that a request asks for.
+def plan_twin(source: Source, request: ExportRequest) -> float | None:
+    """Proves that the twin asked for can be made, before anything is written.
+
+    Returns:
+        The twin's width multiplier; None where it keeps the network's.
 
     Raises:
         ModelError: There is nothing to replace.
-        UsageError: Its width cannot be matched.
+        UsageError, SpecError: Its width cannot be matched.
     """
-    if request.twin == "standard":
-        return standard_twin(source.model)
-    if source.spec is None:
+    if request.twin == "none":
+        return None
+    if request.twin != "standard" and source.spec is None:
         raise UsageError(f"--twin {request.twin} needs an architecture whose width can be changed", "take --twin standard")
-    size = {"resolution": request.resolution, "classes": request.classes}
-    alpha = matching_alpha(source.spec, request.twin, alpha=request.alpha, **size)
-    return standard_twin(build(source.spec, alpha=alpha, seed=request.seed, **size))
+    standard_twin(source.model)
+    if request.twin == "standard" or source.spec is None:
+        return None
+    return matching_alpha(source.spec, request.twin, alpha=request.alpha, resolution=request.resolution, classes=request.classes)
+
+
+def make_twin(source: Source, request: ExportRequest, alpha: float | None) -> Twin:
+    """The twin that a request asks for, at the width that `plan_twin` found."""
+    if alpha is None or source.spec is None:
+        return standard_twin(source.model)
+    network = build(source.spec, alpha=alpha, resolution=request.resolution, classes=request.classes, seed=request.seed or 0)
+    return standard_twin(network)
 
 
 def describe(source: Source, request: ExportRequest) -> dict[str, Any]:
@@ -107,7 +120,7 @@ def describe(source: Source, request: ExportRequest) -> dict[str, Any]:
         ],
     }
     if pairs and request.twin != "none":
-        twin_cost = cost(make_twin(source, request).model)
+        twin_cost = cost(make_twin(source, request, plan_twin(source, request)).model)
         document["twin"] = {
             "kind": request.twin,
             "parameters": twin_cost.parameters,

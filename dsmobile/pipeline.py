@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dsmobile.errors import UsageError
 from dsmobile.exporters.request import ExportRequest
 from dsmobile.files import prepare_folder, refuse_overwriting
 
@@ -78,7 +79,7 @@ def export(request: ExportRequest, progress: Progress = _silent) -> Exported:
     from dsmobile.exporters.export import Exporter, Order, artifact_path
     from dsmobile.exporters.request import check_fit, checked_recipes, formats_of
     from dsmobile.labels import read_labels
-    from dsmobile.networks import prepare, source_options
+    from dsmobile.networks import plan_twin, prepare, source_options
     from dsmobile.preprocessing import parse
     from dsmobile.sources import load, require_single_image
 
@@ -103,25 +104,30 @@ def export(request: ExportRequest, progress: Progress = _silent) -> Exported:
         quantized=any(recipe.quantized for recipe in recipes),
         count=max(recipe.calibration_count for recipe in recipes),
     )
+    if request.seed is not None and not source.random and request.twin == "none":
+        raise UsageError(f"--seed does not apply to {request.source}: its weights are given", "leave --seed away")
+    twin_alpha = plan_twin(source, request)
     out = prepare_folder(request.out)
     refuse_overwriting([artifact_path(out, source.name, role, recipe.name, fmt) for role, fmt, recipe in jobs], force=request.force)
-    order = Order(out, request.head, request.io, request.target, preprocessing, labels, request.keep_failed)
+    order = Order(out, request.head, request.io, request.target, preprocessing, labels, request.keep_failed, request.force)
     paths: list[Path] = []
     manifests: list[Any] = []
+    left: list[str] = []
     for role in roles:
         progress(f"{role}: weights and graph", len(paths) / len(jobs))
-        network = prepare(source, role, request, inputs)
+        network = prepare(source, role, request, inputs, twin_alpha)
         exporter = Exporter(network, order, inputs)
+        left += exporter.logits.left
         for _, file_format, recipe in (job for job in jobs if job[0] == role):
             progress(f"{role}: {recipe.name} {file_format}", len(paths) / len(jobs))
             path, manifest = exporter.write(file_format, recipe)
             paths.append(path)
             manifests.append(manifest)
     progress("done", 1.0)
-    return Exported(tuple(paths), tuple(manifests), tuple(_notes(source, inputs, recipes, exporter, manifests)))
+    return Exported(tuple(paths), tuple(manifests), tuple(_notes(source, inputs, recipes, left, manifests)))
 
 
-def _notes(source: Any, inputs: Any, recipes: list[Any], exporter: Any, manifests: list[Any]) -> list[str]:
+def _notes(source: Any, inputs: Any, recipes: list[Any], left: list[str], manifests: list[Any]) -> list[str]:
     notes = []
     if source.random:
         notes.append(RANDOM_WEIGHTS)
@@ -131,7 +137,7 @@ def _notes(source: Any, inputs: Any, recipes: list[Any], exporter: Any, manifest
         notes.append(RANDOM_TWIN)
     if min(manifest.parity.max_abs_reference for manifest in manifests) < SMALLEST_LOGIT:
         notes.append(f"The network's own outputs stay below {SMALLEST_LOGIT:g}: comparing files on them shows nothing. Is it trained?")
-    notes += [f"Not folded into a convolution: {left}." for left in exporter.logits.left]
+    notes += [f"Not folded into a convolution: {layer}." for layer in dict.fromkeys(left)]
     return notes
 
 
@@ -226,14 +232,15 @@ class Quickstart:
 QUICKSTART_BUDGET_S = 150.0
 
 
-def quickstart(out: Path, progress: Progress = _silent) -> Quickstart:
+def quickstart(out: Path, progress: Progress = _silent, *, force: bool = False) -> Quickstart:
     """MobileNetV1 and its standard-convolution twin: built, exported four times each, measured here, reported.
 
     Args:
         out: The folder; files of an earlier quickstart of the same versions are used again.
         progress: Told what is being done, and the fraction that is finished.
+        force: Whether files of other versions may be replaced.
     """
-    request = ExportRequest("mobilenet_v1", twin="standard", out=out)
+    request = ExportRequest("mobilenet_v1", twin="standard", out=out, force=force)
     exported = _exported_before(request) or export(request, lambda stage, fraction: progress(f"export: {stage}", 0.4 * fraction))
     result, path = bench(
         list(exported.paths),
@@ -252,6 +259,8 @@ def _exported_before(request: ExportRequest) -> Exported | None:
     """The files of an earlier run of the same request by the same versions, if all are whole."""
     from dsmobile.exporters.artifact import read_manifest
     from dsmobile.exporters.export import artifact_path, versions
+    from dsmobile.exporters.recipe import read_recipe
+    from dsmobile.sources import read_spec
 
     paths = [
         artifact_path(request.out.resolve(), request.source, role, recipe, file_format)
@@ -260,6 +269,11 @@ def _exported_before(request: ExportRequest) -> Exported | None:
         for file_format in request.formats
     ]
     manifests = [read_manifest(path) if path.is_file() else None for path in paths]
-    if any(manifest is None or manifest.versions != versions() or manifest.source.get("seed") != request.seed for manifest in manifests):
-        return None
+    architecture = read_spec(request.source).to_json()
+    for path, manifest in zip(paths, manifests, strict=True):
+        if manifest is None or manifest.versions != versions() or manifest.source.get("architecture") != architecture:
+            return None
+        recipe = read_recipe(manifest.recipe).to_json()
+        if {key: manifest.recipe_values.get(key) for key in recipe} != recipe or manifest.file != path.name:
+            return None
     return Exported(tuple(paths), tuple(manifests), (RANDOM_WEIGHTS,))

@@ -198,15 +198,30 @@ def rebuild(model: Any, replace: Replacement, name: str) -> Any:
         copy = copies.get(id(call.layer))
         if copy is not None and isinstance(copy, keras.Layer) and copy.weights:
             copy.set_weights(call.layer.get_weights())
+            if hasattr(copy, "finalize_state"):  # Normalization computes with numbers that it derives from its weights
+                copy.finalize_state()
     return built
 
 
 def _copy(layer: Any, copies: dict[int, Any]) -> Any:
+    """A fresh layer, once for each layer; nested models may hold layers of one name, which one model may not."""
     import keras
 
     if id(layer) not in copies:
-        copies[id(layer)] = type(layer).from_config(layer.get_config()) if isinstance(layer, keras.Layer) else layer
+        if not isinstance(layer, keras.Layer):
+            copies[id(layer)] = layer
+            return layer
+        taken = {copy.name for copy in copies.values()}
+        copies[id(layer)] = type(layer).from_config({**layer.get_config(), "name": free_name(layer.name, taken)})
     return copies[id(layer)]
+
+
+def free_name(wanted: str, taken: set[str]) -> str:
+    """A name that is not taken: the one wanted, or that with a number behind it."""
+    name, number = wanted, 2
+    while name in taken:
+        name, number = f"{wanted}_{number}", number + 1
+    return name
 
 
 def run(graph: Graph, batch: Any, visit: Callable[[Call, list[Any]], None]) -> tuple[Any, ...]:

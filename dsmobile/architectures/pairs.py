@@ -71,7 +71,7 @@ class Pair:
         if self.rule != "merged":
             return False
         inner = self.depthwise.kind in SEPARABLE or is_linear(self.depthwise.layer)
-        return inner and all(call.kind in ("BatchNormalization", "Dropout") for call in self.between)
+        return inner and all(call.kind in ("BatchNormalization", "Dropout") or _passes(call) for call in self.between)
 
 
 def find_pairs(graph: Graph) -> list[Pair]:
@@ -85,6 +85,11 @@ def is_linear(layer: Any) -> bool:
     import keras
 
     return getattr(layer, "activation", None) in (None, keras.activations.linear)
+
+
+def _passes(call: Call) -> bool:
+    """Whether a call changes nothing: a linear activation."""
+    return call.kind == "Activation" and is_linear(call.layer)
 
 
 def _pair(graph: Graph, depthwise: Call, used: set[int]) -> Pair:
@@ -215,4 +220,4 @@ def _is_linear_bottleneck(graph: Graph, pointwise: Call) -> bool:
         if len(consumers) == 1 and consumers[0].kind == "BatchNormalization":
             value = consumers[0].outputs[0]
             continue
-        return not any(call.kind in _ACTIVATIONS for call in consumers)
+        return not any(call.kind in _ACTIVATIONS and not _passes(call) for call in consumers)

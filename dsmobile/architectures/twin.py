@@ -10,11 +10,12 @@ import numpy.typing as npt
 
 from dsmobile.architectures.builder import build
 from dsmobile.architectures.cost import cost
-from dsmobile.architectures.graph import Call, read_graph, rebuild
+from dsmobile.architectures.graph import Call, free_name, read_graph, rebuild
 from dsmobile.architectures.pairs import SEPARABLE, Pair, find_pairs
 from dsmobile.architectures.spec import ArchitectureSpec
 from dsmobile.errors import ModelError, SpecError
 
+FARTHEST = 0.05
 KINDS = ("standard", "same-macs", "same-parameters")
 Kernel = npt.NDArray[np.float64]
 
@@ -69,7 +70,7 @@ def standard_twin(model: Any) -> Twin:
         pair, standard = found
         if not standard:
             return tuple(inputs)
-        layer = _standard_layer(pair)
+        layer = _standard_layer(pair, set(added))
         added[layer.name] = (pair, layer)
         return (layer(inputs[0]),)
 
@@ -92,7 +93,7 @@ def _changes(pair: Pair) -> dict[Call, bool]:
     return {pair.depthwise: True}
 
 
-def _standard_layer(pair: Pair) -> Any:
+def _standard_layer(pair: Pair, taken: set[str]) -> Any:
     from keras import layers
 
     depthwise = pair.depthwise.layer
@@ -108,7 +109,7 @@ def _standard_layer(pair: Pair) -> Any:
         dilation_rate=depthwise.dilation_rate,
         activation=last.activation,
         use_bias=last.use_bias or (pair.linear and _adds_a_constant(pair)),
-        name=f"{last.name}_standard",
+        name=free_name(f"{last.name}_standard", taken),
     )
 
 
@@ -180,4 +181,7 @@ def matching_alpha(spec: ArchitectureSpec, kind: str, *, alpha: float | None, re
         middle = (low + high) / 2
         twin = standard_twin(build(spec, alpha=middle, resolution=resolution, classes=classes)).model
         low, high = (middle, high) if getattr(cost(twin), figure) < wanted else (low, middle)
+    found = getattr(cost(standard_twin(build(spec, alpha=high, resolution=resolution, classes=classes)).model), figure)
+    if abs(found - wanted) > FARTHEST * wanted:
+        raise SpecError(f"no width of the twin has {wanted:,} {figure}: the nearest has {found:,}", "take a wider network, or --twin standard")
     return high

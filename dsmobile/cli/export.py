@@ -14,7 +14,7 @@ def export(
     resolution: Annotated[int | None, typer.Option(help="Height and width of the input in pixels.")] = None,
     classes: Annotated[int | None, typer.Option(help="Classes of the head.")] = None,
     weights: Annotated[str | None, typer.Option(help="random, imagenet, or a .keras or .h5 file.")] = None,
-    seed: Annotated[int, typer.Option(help="Of random weights.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Of random weights; 0 by default.")] = None,
     twin: Annotated[str, typer.Option(help="none, standard, same-macs or same-parameters: the network of standard convolutions beside it.")] = "none",
     formats: Annotated[list[str] | None, typer.Option("--format", help="tflite or onnx; may be repeated. Both by default.")] = None,
     recipes: Annotated[list[str] | None, typer.Option("--recipe", help="float32, int8 or a TOML file; may be repeated. Both by default.")] = None,

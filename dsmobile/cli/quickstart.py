@@ -10,6 +10,7 @@ import typer
 
 def quickstart(
     out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("dsmobile-quickstart"),
+    force: Annotated[bool, typer.Option("--force", help="Replace files of an earlier quickstart by other versions.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Build MobileNetV1 and its standard-convolution twin, export both, measure both here, and show what came out."""
@@ -22,7 +23,7 @@ def quickstart(
         from dsmobile.benchmark.run import exit_code, to_document
 
         with output.progress(as_json=as_json) as advance:
-            made = pipeline.quickstart(out, advance)
+            made = pipeline.quickstart(out, advance, force=force)
         kept["made"] = made
         document = {**made.exported.to_json(), "bench": to_document(made.result, made.result_path), "report": str(made.report)}
         return document, exit_code(made.result)

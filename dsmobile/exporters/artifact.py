@@ -15,6 +15,7 @@ SCHEMA = "dsmobile.artifact/1"
 ROLES = ("model", "separable", "twin")
 FORMATS = ("tflite", "onnx")
 SUFFIX = ".manifest.json"
+OUTPUT_NAME = "scores"
 
 
 @dataclass(frozen=True)

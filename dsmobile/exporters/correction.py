@@ -53,7 +53,7 @@ def corrected(model: FoldedModel, integer: FoldedModel, ranges: dict[str, Range]
             rounded = replace(rounded, operator=replace(rounded.operator, bias=rounded.operator.bias + shift.numpy()))
         nodes.append(rounded)
         x[node.name], xq[node.name] = y, yq if _stays_wide(model, node) else _stored(yq, ranges[node.name])
-        for name in node.inputs:
+        for name in set(node.inputs):
             readers[name] -= 1
             if not readers[name]:
                 del x[name], xq[name]
@@ -62,7 +62,7 @@ def corrected(model: FoldedModel, integer: FoldedModel, ranges: dict[str, Range]
 
 def _stays_wide(model: FoldedModel, node: Node) -> bool:
     """Whether a value is not stored as int8: the sums before a ReLU, and probabilities."""
-    if isinstance(node.operator, Softmax):
+    if isinstance(node.operator, Softmax) and node.name == model.output:
         return True
     following = model.consumers(node.name)
     return (

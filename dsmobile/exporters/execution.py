@@ -92,8 +92,7 @@ def _convolve(operator: Convolution | DepthwiseConvolution, x: Any, shape: tuple
     if isinstance(operator, DepthwiseConvolution):
         if operator.strides[0] != operator.strides[1]:
             raise ConversionError(f"the layer {name!r} is depthwise with the strides {operator.strides}", "use the same stride down and across")
-        else:
-            y = tf.nn.depthwise_conv2d(x, kernel, (1, *operator.strides, 1), padding, dilations=operator.dilation, name=name)
+        y = tf.nn.depthwise_conv2d(x, kernel, (1, *operator.strides, 1), padding, dilations=operator.dilation, name=name)
     else:
         # TensorFlow's own CPU kernels know no groups: each group is a convolution of its own.
         parts = zip(tf.split(x, operator.groups, -1), np.split(kernel, operator.groups, -1), strict=True) if operator.groups > 1 else [(x, kernel)]

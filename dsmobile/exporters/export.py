@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from device_bench.inputs import probe_input
-from dsmobile.errors import ParityError
+from dsmobile.errors import ConversionError, ParityError
 from dsmobile.exporters import onnx, tflite
-from dsmobile.exporters.artifact import Manifest, Parity, TensorInfo, manifest_path, write_manifest
+from dsmobile.exporters.artifact import Manifest, Parity, TensorInfo, write_manifest
 from dsmobile.exporters.calibration import Inputs, record, spread, spread_over
 from dsmobile.exporters.correction import MOST_INPUTS, corrected
 from dsmobile.exporters.fold import fold
@@ -25,12 +26,13 @@ from dsmobile.exporters.parity import compare, require, run_file
 from dsmobile.exporters.quantization import LARGEST, QuantizedWeights, Range, observe, with_integer_weights
 from dsmobile.exporters.recipe import Recipe
 from dsmobile.exporters.runners import Runner, dequantize, open_runner
-from dsmobile.files import explained, replacing, sha256, write_bytes
+from dsmobile.files import explained, refuse_overwriting, sha256, write_bytes
 from dsmobile.preprocessing import Preprocessing
 
 REDUCED = 63  # 7-bit weights cannot saturate the 16-bit sums of x86 without VNNI
 LIBRARIES = ("dsmobile", "numpy", "tensorflow", "keras", "onnx", "onnxruntime", "ai-edge-litert")
 PROBE_SEED = 0
+SPLIT_ERROR = 1e-4
 PROBE_VALUES = 16
 
 
@@ -71,6 +73,7 @@ class Order:
         preprocessing: From RGB bytes to the input; None where it takes no images.
         labels: One per class, or empty.
         keep_failed: Whether a file that fails its check is kept as `.failed`.
+        force: Whether files may be overwritten.
     """
 
     out: Path
@@ -80,6 +83,7 @@ class Order:
     preprocessing: Preprocessing | None = None
     labels: tuple[str, ...] = ()
     keep_failed: bool = False
+    force: bool = False
 
 
 def artifact_path(out: Path, network_name: str, role: str, recipe: str, file_format: str) -> Path:
@@ -95,6 +99,7 @@ class Exporter:
         headed = with_head(network.model, order.head)
         self.reference_model = headed.logits
         self.ends_in_softmax = headed.ends_in_softmax
+        self.split = headed.split
         self._integers: dict[int, tuple[FoldedModel, dict[str, QuantizedWeights]]] = {}
         self.logits: FoldedModel = replace(fold(headed.logits), name=network.name)
 
@@ -118,8 +123,22 @@ class Exporter:
         import keras
 
         batch = spread(self.inputs, count)
-        logits = [np.asarray(self.reference_model(keras.ops.convert_to_tensor(batch[i : i + 1]), training=False)) for i in range(len(batch))]
-        return batch, np.concatenate(logits)
+        logits = np.concatenate([np.asarray(self.reference_model(keras.ops.convert_to_tensor(x[None]), training=False)) for x in batch])
+        if self.split:
+            self._check_split(batch, logits)
+        return batch, logits
+
+    def _check_split(self, batch: npt.NDArray[np.float32], logits: npt.NDArray[np.float32]) -> None:
+        """Holds the softmax of the logits against the source itself, so that taking the softmax off cannot hide a fault."""
+        import keras
+
+        whole = np.concatenate([np.asarray(self.network.model(keras.ops.convert_to_tensor(x[None]), training=False)) for x in batch])
+        error = float(np.abs(np.asarray(keras.ops.softmax(logits)) - whole).max())
+        if not error <= SPLIT_ERROR:
+            raise ConversionError(
+                f"{self.network.name} without its softmax is not the same network: its probabilities differ by {error:.3g}",
+                "this is a fault in dsmobile: report it with the model",
+            )
 
     def write(self, file_format: str, recipe: Recipe) -> tuple[Path, Manifest]:
         """Writes one file with its manifest.
@@ -143,9 +162,9 @@ class Exporter:
             written = Path(folder) / path.name
             write_bytes(written, data)
             manifest = self._manifest(written, file_format, recipe, parity)
-        with replacing(path) as temporary:
-            temporary.write_bytes(data)
-            manifest_path(path).unlink(missing_ok=True)
+        json.dumps(manifest.to_json(), allow_nan=False)  # what cannot be recorded is not left under its name
+        refuse_overwriting([path], force=self.order.force)
+        write_bytes(path, data)
         write_manifest(path, manifest)
         return path, manifest
 

@@ -15,6 +15,7 @@ import numpy as np
 from dsmobile.architectures.graph import Call, Graph, read_graph
 from dsmobile.architectures.twin import normalization
 from dsmobile.errors import ConversionError
+from dsmobile.exporters.artifact import OUTPUT_NAME
 from dsmobile.exporters.hard_functions import find_hard_functions
 from dsmobile.exporters.operators import (
     NO_PADS,
@@ -65,6 +66,7 @@ def fold(model: Any, *, input_name: str = "image") -> FoldedModel:
             f"{graph.name} has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs",
             "export a network with one input and one output",
         )
+    _require_float32(model, graph)
     nodes, names = _translate(graph, input_name)
     shape = tuple(int(side or 0) for side in graph.inputs[0].shape)
     folded = FoldedModel(graph.name, input_name, shape, tuple(nodes), names[graph.outputs[0].key])
@@ -73,10 +75,19 @@ def fold(model: Any, *, input_name: str = "image") -> FoldedModel:
     return replace(folded, left=left)
 
 
+def _require_float32(model: Any, graph: Graph) -> None:
+    types = {str(model.inputs[0].dtype), *(str(call.layer.compute_dtype) for call in graph.calls if hasattr(call.layer, "compute_dtype"))}
+    if types != {"float32"}:
+        raise ConversionError(
+            f"{graph.name} computes in {', '.join(sorted(types - {'float32'}))}",
+            "save it in float32, its input too: the recipe sets the precision",
+        )
+
+
 def _translate(graph: Graph, input_name: str) -> tuple[list[Node], dict[int, str]]:
     names = {graph.inputs[0].key: input_name}
     nodes: list[Node] = []
-    taken = {input_name}
+    taken = {input_name, OUTPUT_NAME}
     for place, call in enumerate(graph.calls, 1):
         if call.kind in _GONE:
             names[call.outputs[0].key] = names[call.inputs[0].key]
@@ -98,6 +109,7 @@ def _translate(graph: Graph, input_name: str) -> tuple[list[Node], dict[int, str
 
 def _free_name(wanted: str, taken: set[str]) -> str:
     wanted = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "_-") else "_" for letter in wanted) or "node"
+    wanted = wanted if wanted[0].isalnum() else f"n{wanted}"
     name, number = wanted, 2
     while name in taken:
         name, number = f"{wanted}_{number}", number + 1
@@ -137,7 +149,9 @@ def _with_activation(call: Call, operator: Operator, shape: tuple[int | None, ..
 
 
 def _activation(call: Call, function: Any) -> Operator | None:
-    name = getattr(function, "__name__", "linear") if function is not None else "linear"
+    if function is not None and not hasattr(function, "__name__"):
+        raise _refuse(call, f"its activation is a layer ({type(function).__name__})", "put that layer behind it")
+    name = "linear" if function is None else function.__name__
     if name == "linear":
         return None
     if name == "softmax":
@@ -196,7 +210,10 @@ def _batch_normalization(call: Call) -> Steps:
 
 def _rescaling(call: Call) -> Steps:
     channels = int(call.input_shape[-1] or 1)
-    scale, shift = (np.broadcast_to(np.asarray(value, np.float32).ravel(), (channels,)).copy() for value in (call.layer.scale, call.layer.offset))
+    values = [np.asarray(value, np.float32).ravel() for value in (call.layer.scale, call.layer.offset)]
+    if any(value.size not in (1, channels) for value in values):
+        raise _refuse(call, "numbers for every pixel", "give one number, or one per channel")
+    scale, shift = (np.broadcast_to(value, (channels,)).copy() for value in values)
     return [(ScaleShift(scale, shift), call.output_shape)]
 
 
@@ -222,7 +239,10 @@ def _elu(call: Call) -> Steps:
 def _normalization(call: Call) -> Steps:
     """Keras's preprocessing layer: (x - mean) / sqrt(variance)."""
     channels = int(call.input_shape[-1] or 1)
-    mean, variance = (np.broadcast_to(np.asarray(value, np.float64).ravel(), (channels,)) for value in (call.layer.mean, call.layer.variance))
+    values = [np.asarray(value, np.float64).ravel() for value in (call.layer.mean, call.layer.variance)]
+    if any(value.size not in (1, channels) for value in values):
+        raise _refuse(call, "numbers for every pixel", "normalize the last axis, the channels")
+    mean, variance = (np.broadcast_to(value, (channels,)) for value in values)
     if call.layer.invert:
         raise _refuse(call, "invert", "normalize forwards")
     scale = 1.0 / np.maximum(np.sqrt(variance), 1e-7)
@@ -264,6 +284,8 @@ def _merge(operator: Operator) -> Callable[[Call], Steps]:
         shapes = [value.shape for value in call.inputs]
         if isinstance(operator, Add) and len(set(shapes)) != 1:
             raise _refuse(call, f"inputs of different shapes {shapes}", "bring them to one shape first")
+        if isinstance(operator, Multiply) and len({len(shape) for shape in shapes}) != 1:
+            raise _refuse(call, f"inputs of different ranks {shapes}", "let the gate keep its map: GlobalAveragePooling2D(keepdims=True)")
         if isinstance(operator, Concatenate) and call.layer.axis not in (-1, len(shapes[0])):
             raise _refuse(call, f"axis {call.layer.axis}", "concatenate along the channels")
         return [(operator, call.output_shape)]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsmobile.errors import ConversionError
-from dsmobile.exporters.artifact import TensorInfo
+from dsmobile.exporters.artifact import OUTPUT_NAME, TensorInfo
 from dsmobile.exporters.operators import (
     Activation,
     Add,
@@ -36,7 +36,6 @@ from dsmobile.exporters.quantization import QuantizedWeights, Range
 
 OPSET = 17
 IR_VERSION = 8
-OUTPUT_NAME = "scores"
 _SIMPLE = {"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "elu": "Elu", "hard_swish": "HardSwish"}
 
 
@@ -114,7 +113,7 @@ class _Writer:
 
     def _name(self, name: str) -> str:
         """The float view of a value in the file."""
-        return f"{name}_real" if name in self.stored else name
+        return f"{name}.real" if name in self.stored else name
 
     def _constant(self, name: str, array: npt.NDArray[Any]) -> str:
         from onnx import numpy_helper
@@ -126,22 +125,22 @@ class _Writer:
     def _add(self, operation: str, inputs: list[str], output: str, **attributes: Any) -> str:
         from onnx import helper
 
-        self.nodes.append(helper.make_node(operation, inputs, [output], name=f"{output}_{operation.lower()}", **attributes))
+        self.nodes.append(helper.make_node(operation, inputs, [output], name=f"{output}.{operation.lower()}", **attributes))
         return output
 
     # quantization of values
 
     def _scale_and_zero(self, name: str, scale: Any, zero_point: Any, dtype: Any = np.int8) -> list[str]:
         return [
-            self._constant(f"{name}_scale", np.asarray(scale, np.float32)),
-            self._constant(f"{name}_zero_point", np.asarray(zero_point, dtype)),
+            self._constant(f"{name}.scale", np.asarray(scale, np.float32)),
+            self._constant(f"{name}.zero_point", np.asarray(zero_point, dtype)),
         ]
 
     def _store(self, name: str, real: str, quantization: tuple[float, int]) -> None:
         """Quantizes a float value and gives its float view."""
         constants = self._scale_and_zero(name, *quantization)
-        stored = self._add("QuantizeLinear", [real, *constants], f"{name}_int8")
-        self._add("DequantizeLinear", [stored, *constants], f"{name}_real")
+        stored = self._add("QuantizeLinear", [real, *constants], f"{name}.int8")
+        self._add("DequantizeLinear", [stored, *constants], f"{name}.real")
         self.stored[name] = quantization
 
     def _read_input(self) -> None:
@@ -153,7 +152,7 @@ class _Writer:
             self._store(name, name, (scale, zero_point))
             return
         info = stored_as(self.model, self.ranges, self.io)[0]
-        self._add("DequantizeLinear", [name, *self._scale_and_zero(name, info.scale, info.zero_point, np.dtype(self.io))], f"{name}_real")
+        self._add("DequantizeLinear", [name, *self._scale_and_zero(name, info.scale, info.zero_point, np.dtype(self.io))], f"{name}.real")
         self.stored[name] = (scale, zero_point)
 
     def _write_output(self) -> None:
@@ -162,7 +161,7 @@ class _Writer:
             for node in self.nodes:
                 if node.output[0] == self._name(output):
                     node.output[0] = OUTPUT_NAME
-                    node.name = f"{OUTPUT_NAME}_{node.op_type.lower()}"
+                    node.name = f"{OUTPUT_NAME}.{node.op_type.lower()}"
                 for place, name in enumerate(node.input):
                     if name == self._name(output):
                         node.input[place] = OUTPUT_NAME
@@ -178,7 +177,7 @@ class _Writer:
         if self.quantized and isinstance(operator, Activation) and operator.kind in ("relu", "relu6") and self._clipped_by_quantizer(node):
             self._store(name, inputs[0], self.ranges[name].quantization())
             return
-        real = f"{name}_float" if self.quantized else name
+        real = f"{name}.float" if self.quantized else name
         match operator:
             case Convolution() | DepthwiseConvolution():
                 self._convolution(node, operator, inputs[0], real)
@@ -190,19 +189,21 @@ class _Writer:
             case Activation():
                 self._activation(operator, inputs[0], real)
             case Softmax():
-                self._add("Softmax", inputs, name, axis=1 if len(node.shape) == 3 else -1)
-                return
+                final = name == self.model.output
+                self._add("Softmax", inputs, name if final else real, axis=1 if len(node.shape) == 3 else -1)
+                if final:
+                    return
             case Add() | Multiply():
                 self._chain("Add" if isinstance(operator, Add) else "Mul", inputs, real)
             case Concatenate():
-                self._add("Concat", inputs, real, axis=1)
+                self._add("Concat", inputs, real, axis=1 if len(node.shape) == 3 else -1)
             case Pool():
                 self._pool(operator, inputs[0], real)
             case GlobalPool():
                 pooled = self._add(
                     "GlobalAveragePool" if operator.kind == "average" else "GlobalMaxPool",
                     inputs,
-                    real if operator.keeps_map else f"{real}_map",
+                    real if operator.keeps_map else f"{real}.map",
                 )
                 if not operator.keeps_map:
                     self._add("Flatten", [pooled], real)
@@ -216,6 +217,9 @@ class _Writer:
     def _after(self, node: Node, real: str) -> None:
         """Stores what an operator gave, unless the activation behind it does."""
         readers = self.model.consumers(node.name)
+        if len(readers) == 1 and isinstance(readers[0].operator, Softmax) and readers[0].name != self.model.output:
+            self._alias(real, node.name)  # ONNX Runtime 1.31's int8 softmax gives zeros: between float values it stays a float one
+            return
         if len(readers) == 1 and node.name != self.model.output and isinstance(node.operator, Weighted | Add):
             reader = readers[0].operator
             if isinstance(reader, Activation) and reader.kind in ("relu", "relu6") and self._clipped_by_quantizer(readers[0]):
@@ -244,7 +248,7 @@ class _Writer:
         """Kernel and bias in the file's layout, through DequantizeLinear where they are integers."""
         name = node.name
         if not self.quantized:
-            return self._constant(f"{name}_kernel", kernel.astype(np.float32)), self._constant(f"{name}_bias", operator.bias)
+            return self._constant(f"{name}.kernel", kernel.astype(np.float32)), self._constant(f"{name}.bias", operator.bias)
         weights = self.weights[name]
         axis = 1 if isinstance(operator, Dense) else 0
         input_scale = self._input_scale(node)
@@ -259,13 +263,13 @@ class _Writer:
                 "a channel's weights are all but zero beside its bias: train or prune it",
             )
         zeros = np.zeros(scales.size, np.int8)
-        stored = self._constant(f"{name}_kernel", kernel)
+        stored = self._constant(f"{name}.kernel", kernel)
         real_kernel = self._add(
-            "DequantizeLinear", [stored, *self._scale_and_zero(f"{name}_kernel", scales, zeros)], f"{name}_kernel_real", axis=axis
+            "DequantizeLinear", [stored, *self._scale_and_zero(f"{name}.kernel", scales, zeros)], f"{name}.kernel_real", axis=axis
         )
-        stored = self._constant(f"{name}_bias", bias.astype(np.int32))
-        constants = self._scale_and_zero(f"{name}_bias", bias_scales, zeros, np.int32)
-        return real_kernel, self._add("DequantizeLinear", [stored, *constants], f"{name}_bias_real", axis=0)
+        stored = self._constant(f"{name}.bias", bias.astype(np.int32))
+        constants = self._scale_and_zero(f"{name}.bias", bias_scales, zeros, np.int32)
+        return real_kernel, self._add("DequantizeLinear", [stored, *constants], f"{name}.bias_real", axis=0)
 
     def _stored_kernel(self, node: Node, operator: Weighted) -> npt.NDArray[Any]:
         return self.weights[node.name].integers if self.quantized else operator.kernel
@@ -288,27 +292,27 @@ class _Writer:
 
     def _scale_shift(self, node: Node, operator: ScaleShift, x: str, output: str) -> None:
         shape = (-1, 1, 1) if len(node.shape) == 3 else (-1,)
-        scaled = self._add("Mul", [x, self._constant(f"{node.name}_scales", operator.scale.reshape(shape))], f"{output}_scaled")
-        self._add("Add", [scaled, self._constant(f"{node.name}_shifts", operator.shift.reshape(shape))], output)
+        scaled = self._add("Mul", [x, self._constant(f"{node.name}.scales", operator.scale.reshape(shape))], f"{output}.scaled")
+        self._add("Add", [scaled, self._constant(f"{node.name}.shifts", operator.shift.reshape(shape))], output)
 
     def _activation(self, operator: Activation, x: str, output: str) -> None:
         kind = operator.kind
         if kind in _SIMPLE:
             self._add(_SIMPLE[kind], [x], output)
         elif kind == "relu6":
-            bounds = [self._constant("zero", np.asarray(0, np.float32)), self._constant("six", np.asarray(6, np.float32))]
+            bounds = [self._constant(".zero", np.asarray(0, np.float32)), self._constant(".six", np.asarray(6, np.float32))]
             self._add("Clip", [x, *bounds], output)
         elif kind == "leaky_relu":
             self._add("LeakyRelu", [x], output, alpha=operator.slope)
         elif kind == "hard_sigmoid":
             self._add("HardSigmoid", [x], output, alpha=1 / 6, beta=0.5)
         else:  # swish
-            self._add("Mul", [x, self._add("Sigmoid", [x], f"{output}_gate")], output)
+            self._add("Mul", [x, self._add("Sigmoid", [x], f"{output}.gate")], output)
 
     def _chain(self, operation: str, inputs: list[str], output: str) -> None:
         total = inputs[0]
         for place, other in enumerate(inputs[1:], 2):
-            total = self._add(operation, [total, other], output if place == len(inputs) else f"{output}_{place}")
+            total = self._add(operation, [total, other], output if place == len(inputs) else f"{output}.{place}")
 
     def _pool(self, operator: Pool, x: str, output: str) -> None:
         attributes: dict[str, Any] = {
@@ -322,17 +326,17 @@ class _Writer:
 
     def _pad(self, pads: Pads, x: str, output: str) -> None:
         (top, bottom), (left, right) = pads
-        self._add("Pad", [x, self._constant(f"{output}_pads", np.asarray([0, 0, top, left, 0, 0, bottom, right], np.int64))], output)
+        self._add("Pad", [x, self._constant(f"{output}.pads", np.asarray([0, 0, top, left, 0, 0, bottom, right], np.int64))], output)
 
     def _reshape(self, node: Node, x: str, output: str) -> None:
         """Keeps the order height, width, channels; turns maps only where that order matters."""
         before = self.model.shape_of(node.inputs[0])
         if len(before) == 3 and before[0] * before[1] > 1:
-            x = self._add("Transpose", [x], f"{output}_nhwc", perm=[0, 2, 3, 1])
+            x = self._add("Transpose", [x], f"{output}.nhwc", perm=[0, 2, 3, 1])
         turns = len(node.shape) == 3 and node.shape[0] * node.shape[1] > 1
         shape = [1, *node.shape] if turns else value_shape(node.shape)
-        target = self._constant(f"{output}_shape", np.asarray(shape, np.int64))
-        reshaped = self._add("Reshape", [x, target], f"{output}_hwc" if turns else output)
+        target = self._constant(f"{output}.shape", np.asarray(shape, np.int64))
+        reshaped = self._add("Reshape", [x, target], f"{output}.hwc" if turns else output)
         if turns:
             self._add("Transpose", [reshaped], output, perm=[0, 3, 1, 2])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -74,19 +75,21 @@ def read_recipe(name: str) -> Recipe:
     missing = [key for key in allowed if key not in values]
     if missing:
         raise SpecError(f"{path} lacks {missing[0]!r}", f"a recipe has {', '.join(allowed)}")
-    return _checked(Recipe(name=path.stem, **{**values, "formats": tuple(values["formats"])}), path)
+    formats = values["formats"] if isinstance(values["formats"], list) else [values["formats"]]
+    return _checked(Recipe(name=path.stem, **{**values, "formats": tuple(formats)}), path)
 
 
 def _checked(recipe: Recipe, path: Path) -> Recipe:
     kinds = (recipe.weights, recipe.activations)
     if kinds not in (("float32", "float32"), ("int8", "int8")):
         raise SpecError(f"{path}: weights {kinds[0]} with activations {kinds[1]} are not supported", "take float32 with float32, or int8 with int8")
-    if not recipe.formats or not set(recipe.formats) <= {"tflite", "onnx"}:
+    if not recipe.formats or any(name not in ("tflite", "onnx") for name in recipe.formats):
         raise SpecError(f"{path}: formats {recipe.formats} are not tflite or onnx", 'write formats = ["tflite", "onnx"]')
     for key in ("calibration_count", "parity_count"):
         if type(getattr(recipe, key)) is not int or not 1 <= getattr(recipe, key) <= 100_000:
             raise SpecError(f"{path}: {key} = {getattr(recipe, key)!r} is not a whole number from 1 to 100000", "correct the value")
     for key in ("max_error", "min_sqnr_db"):
-        if not isinstance(getattr(recipe, key), (int, float)) and (key, getattr(recipe, key)) != ("min_sqnr_db", None):
+        value = getattr(recipe, key)
+        if (not isinstance(value, (int, float)) or not math.isfinite(value)) and (key, getattr(recipe, key)) != ("min_sqnr_db", None):
             raise SpecError(f"{path}: {key} = {getattr(recipe, key)!r} is not a number", "correct the value")
     return recipe

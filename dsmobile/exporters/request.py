@@ -23,7 +23,7 @@ class ExportRequest:
         resolution: Height and width of the input in pixels.
         classes: Classes of the head.
         weights: `random`, `imagenet` or a file.
-        seed: Of random weights.
+        seed: Of random weights; None is 0.
         twin: `none`, `standard`, `same-macs` or `same-parameters`.
         formats: `tflite`, `onnx`.
         recipes: Names or TOML files.
@@ -43,7 +43,7 @@ class ExportRequest:
     resolution: int | None = None
     classes: int | None = None
     weights: str | None = None
-    seed: int = 0
+    seed: int | None = None
     twin: str = "none"
     formats: tuple[str, ...] = ("tflite", "onnx")
     recipes: tuple[str, ...] = ("float32", "int8")
@@ -75,6 +75,9 @@ def checked_recipes(request: ExportRequest) -> list[Recipe]:
         if value not in allowed:
             raise UsageError(f"--{name} {value} is not known", f"take {', '.join(allowed)}")
     recipes = [read_recipe(name) for name in dict.fromkeys(request.recipes)]
+    stems = [recipe.name for recipe in recipes]
+    if len(set(stems)) != len(stems):
+        raise UsageError(f"two recipes are called {max(stems, key=stems.count)}, and their files would be too", "give each recipe a name of its own")
     for recipe in recipes:
         if not formats_of(request, recipe):
             raise UsageError(f"the recipe {recipe.name} cannot be written as {', '.join(request.formats)}", f"take --format {recipe.formats[0]}")

@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from dsmobile.architectures.backend import captured_stderr
 from dsmobile.errors import ConversionError
+from dsmobile.exporters.artifact import OUTPUT_NAME
 from dsmobile.exporters.execution import execute
 from dsmobile.exporters.operators import FoldedModel
 
-OUTPUT_NAME = "scores"
 _IO_TYPES = ("float32", "uint8", "int8")
 
 

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from dsmobile import pipeline
-from dsmobile.errors import ConversionError, DataError, OutputError, ParityError, UsageError
+from dsmobile.errors import ConversionError, DataError, ModelError, OutputError, ParityError, UsageError
 from dsmobile.exporters import quantization
 from dsmobile.exporters.artifact import read_manifest
+from dsmobile.exporters.parity import sqnr_db
 from dsmobile.exporters.runners import open_runner
 from dsmobile.pipeline import ExportRequest
 
-from .networks import inputs, residual, small_mobilenet, squeeze_excite
+from .networks import inputs, residual, settled, small_mobilenet, squeeze_excite
 
 SMALL = {"alpha": 0.25, "resolution": 64, "classes": 10}
 
@@ -111,7 +112,7 @@ def test_both_formats_carry_the_same_integers(exported: pipeline.Exported) -> No
             if detail["dtype"] == np.int8 and len(detail["shape"]) == 4 and len(detail["quantization_parameters"]["scales"]) > 1
         ]
         graph = onnx.load(files["onnx"]).graph
-        ours = [np.sort(numpy_helper.to_array(t).ravel()) for t in graph.initializer if t.name.endswith("_kernel") and len(t.dims) == 4]
+        ours = [np.sort(numpy_helper.to_array(t).ravel()) for t in graph.initializer if t.name.endswith(".kernel") and len(t.dims) == 4]
         assert len(lite) == len(ours) == (27 if role == "separable" else 14)
         for a, b in zip(sorted(lite, key=lambda x: (x.size, x.tobytes())), sorted(ours, key=lambda x: (x.size, x.tobytes())), strict=True):
             np.testing.assert_array_equal(a, b)
@@ -249,7 +250,7 @@ def test_x86_target_writes_seven_bits(tmp_path: Path) -> None:
 
     done = pipeline.export(ExportRequest("mobilenet_v1", recipes=("int8",), formats=("onnx",), target="x86", out=tmp_path, **SMALL))
     graph = onnx.load(done.paths[0]).graph
-    kernels = [numpy_helper.to_array(tensor) for tensor in graph.initializer if tensor.name.endswith("_kernel")]
+    kernels = [numpy_helper.to_array(tensor) for tensor in graph.initializer if tensor.name.endswith(".kernel")]
     assert max(int(np.abs(kernel.astype(int)).max()) for kernel in kernels) == 63
     assert done.manifests[0].recipe_values["target"] == "x86"
 
@@ -270,3 +271,127 @@ def test_a_manifest_of_other_bytes_does_not_count(exported: pipeline.Exported, t
     copy.write_bytes(path.read_bytes() + b"\0")
     (tmp_path / f"{path.name}.manifest.json").write_text(json.dumps(exported.manifests[0].to_json()))
     assert read_manifest(copy) is None
+
+
+def _adapted() -> Any:
+    import keras
+    from keras import layers
+
+    image = keras.Input((16, 16, 3))
+    first = layers.Normalization()
+    first.adapt(np.random.default_rng(3).normal(5.0, 3.0, (64, 16, 16, 3)).astype(np.float32))
+    x = layers.Conv2D(8, 3, activation="relu")(first(image))
+    return settled(keras.Model(image, layers.Dense(4, activation="softmax")(layers.GlobalAveragePooling2D()(x))))
+
+
+def _awkward(name: str) -> Any:
+    """Networks on which an exporter stumbles: each names what is special about it."""
+    import keras
+    from keras import layers
+
+    image = keras.Input((12, 12, 3))
+    if name == "names":  # of layers that files use themselves, and in other scripts
+        x = layers.Conv2D(4, 3, padding="same", name="zero")(image)
+        x = layers.ReLU(6.0, name="scores")(x)
+        x = layers.Conv2D(4, 3, name="_x")(layers.Conv2D(4, 1, name="-y")(x))
+        x = layers.Conv2D(4, 1, name="x_kernel")(layers.ReLU(6.0, name="six")(x))
+        return settled(keras.Model(image, layers.GlobalAveragePooling2D(name="image_scale")(x)))
+    if name == "three added":
+        x, y, z = (layers.Conv2D(4, 3, padding="same")(image) for _ in range(3))
+        total = layers.Add(name="add")([x, y, z])
+        return settled(keras.Model(image, layers.Add(name="add_2")([layers.Add(name="add_1")([total, x]), y])))
+    if name == "value twice":
+        x = layers.Conv2D(4, 3)(image)
+        y = layers.Concatenate()([x, x])
+        return settled(keras.Model(image, layers.Concatenate()([y, layers.Conv2D(16, 1)(x)])))
+    if name == "softmax inside":
+        x = layers.Dense(6, activation="softmax")(layers.GlobalAveragePooling2D()(layers.Conv2D(6, 3)(image)))
+        return settled(keras.Model(image, layers.Dense(3)(x)))
+    if name == "softmax over a map":
+        x = layers.Activation("softmax")(layers.Conv2D(4, 1)(layers.GlobalAveragePooling2D(keepdims=True)(layers.Conv2D(6, 3)(image))))
+        return settled(keras.Model(image, layers.Dropout(0.1)(layers.Reshape((4,))(x))))
+    if name == "groups":
+        return settled(keras.Model(image, layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3, groups=4)(layers.Conv2D(8, 3)(image)))))
+    if name == "nested twice":
+        blocks = []
+        for _ in range(2):
+            inner = keras.Input((12, 12, 3))
+            blocks.append(keras.Model(inner, layers.SeparableConv2D(3, 3, padding="same", name="cv")(inner)))
+        x = blocks[1](blocks[0](image))
+        return settled(keras.Model(image, layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling2D()(x))))
+    x = layers.Conv2D(8, 3)(image)  # a map is the answer
+    return settled(keras.Model(image, layers.MaxPooling2D()(layers.Add()([x, layers.ReLU()(x)]))))
+
+
+AWKWARD = ["names", "three added", "value twice", "softmax inside", "softmax over a map", "groups", "nested twice", "map"]
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_awkward_networks(name: str, tmp_path: Path) -> None:
+    model = _awkward(name)
+    np.savez(tmp_path / "x.npz", x=inputs(model, 20, 9))
+    request = ExportRequest(_saved(model, tmp_path), calibration=str(tmp_path / "x.npz"), out=tmp_path / "out")
+    batch = inputs(model)
+    expected = model.predict(batch, verbose=0)
+    done = pipeline.export(request)
+    for path, manifest in zip(done.paths, done.manifests, strict=True):
+        runner = open_runner(path)
+        found = np.concatenate([runner.run(x[None])[0] for x in batch])
+        if found.ndim == 4 and manifest.format == "onnx":
+            found = found.transpose(0, 2, 3, 1)
+        assert sqnr_db(expected, found) > (80 if manifest.recipe == "float32" else 15), path.name
+
+
+def test_adapted_normalization_survives_the_split_of_its_softmax(tmp_path: Path) -> None:
+    model = _adapted()
+    done = pipeline.export(ExportRequest(_saved(model, tmp_path), recipes=("float32",), out=tmp_path / "out"))
+    batch = np.random.default_rng(4).normal(5.0, 3.0, (4, 16, 16, 3)).astype(np.float32)
+    for path in done.paths:
+        runner = open_runner(path)
+        np.testing.assert_allclose(np.concatenate([runner.run(x[None])[0] for x in batch]), model.predict(batch, verbose=0), atol=1e-4)
+
+
+def test_nested_models_with_equal_names_get_a_twin(tmp_path: Path) -> None:
+    done = pipeline.export(ExportRequest(_saved(_awkward("nested twice"), tmp_path), recipes=("float32",), twin="standard", out=tmp_path / "out"))
+    twins = [manifest for manifest in done.manifests if manifest.role == "twin"]
+    assert all(manifest.twin["same_function"] for manifest in twins)
+    x = inputs(_awkward("nested twice"), 1)
+    answers = [open_runner(path).run(x)[0] for path in done.paths]
+    for answer in answers[1:]:
+        np.testing.assert_allclose(answer, answers[0], atol=1e-4)
+
+
+def test_a_twin_that_cannot_be_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    path = _saved(_awkward("groups"), tmp_path)
+    for twin, error in (("standard", ModelError), ("same-macs", UsageError)):
+        with pytest.raises(error):
+            pipeline.export(ExportRequest(path, recipes=("float32",), twin=twin, out=tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_cannot_be_written_rightly_is_refused(tmp_path: Path) -> None:
+    import keras
+    from keras import layers
+
+    image = keras.Input((16, 16, 3))
+    x = layers.Conv2D(16, 3, padding="same")(image)
+    gate = layers.Dense(16, activation="sigmoid")(layers.GlobalAveragePooling2D()(x))
+    refused = {
+        "different ranks": keras.Model(image, layers.Multiply()([x, gate])),
+        "axis": keras.Model(image, layers.Softmax(axis=1)(x)),
+        "its activation is a layer": keras.Model(image, layers.Conv2D(4, 3, activation=layers.LeakyReLU(0.3))(image)),
+    }
+    for number, (words, model) in enumerate(refused.items()):
+        (tmp_path / str(number)).mkdir()
+        path = _saved(settled(model), tmp_path / str(number))
+        with pytest.raises(ConversionError, match=words):
+            pipeline.export(ExportRequest(path, recipes=("float32",), out=tmp_path / "out"))
+
+
+def test_two_recipes_of_one_name_are_refused(tmp_path: Path) -> None:
+    from dsmobile.files import recipes_folder
+
+    mine = tmp_path / "int8.toml"
+    mine.write_text((recipes_folder("export") / "int8.toml").read_text())
+    with pytest.raises(UsageError, match="two recipes are called int8"):
+        pipeline.export(ExportRequest("mobilenet_v1", recipes=("int8", str(mine)), out=tmp_path / "out", **SMALL))
