@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from dsmobile.errors import DataError
@@ -42,18 +43,19 @@ def read_labels(path: Path, classes: int | None = None) -> tuple[str, ...]:
 
 
 def folder_names(labels: tuple[str, ...]) -> dict[str, int]:
-    """The class's index by the first word of its line.
+    """The class's index by what its folder may be called: its whole line, or the line's first word where no other line begins with it.
 
     Raises:
-        DataError: Two lines begin with the same word.
+        DataError: Two lines are the same.
     """
     names: dict[str, int] = {}
     for index, label in enumerate(labels):
-        word = label.split()[0]
-        if word in names:
-            raise DataError(
-                f"labels: lines {names[word] + 1} and {index + 1} begin with the same word {word!r}",
-                "begin each line with the name of its folder of images",
-            )
-        names[word] = index
+        if label in names:
+            raise DataError(f"labels: lines {names[label] + 1} and {index + 1} are both {label!r}", "give each class a line of its own")
+        names[label] = index
+    words = [label.split()[0] for label in labels]
+    lines = Counter(words)
+    for index, word in enumerate(words):
+        if lines[word] == 1:
+            names.setdefault(word, index)
     return names

@@ -124,10 +124,10 @@ def export(request: ExportRequest, progress: Progress = _silent) -> Exported:
             paths.append(path)
             manifests.append(manifest)
     progress("done", 1.0)
-    return Exported(tuple(paths), tuple(manifests), tuple(_notes(source, inputs, recipes, left, manifests)))
+    return Exported(tuple(paths), tuple(manifests), tuple(_notes(source, inputs, preprocessing, recipes, left, manifests)))
 
 
-def _notes(source: Any, inputs: Any, recipes: list[Any], left: list[str], manifests: list[Any]) -> list[str]:
+def _notes(source: Any, inputs: Any, preprocessing: Any, recipes: list[Any], left: list[str], manifests: list[Any]) -> list[str]:
     notes = []
     if source.random:
         notes.append(RANDOM_WEIGHTS)
@@ -137,8 +137,17 @@ def _notes(source: Any, inputs: Any, recipes: list[Any], left: list[str], manife
         notes.append(RANDOM_TWIN)
     if min(manifest.parity.max_abs_reference for manifest in manifests) < SMALLEST_LOGIT:
         notes.append(f"The network's own outputs stay below {SMALLEST_LOGIT:g}: comparing files on them shows nothing. Is it trained?")
+    if preprocessing and preprocessing.input_range != (0.0, 255.0) and _rescales_itself(source.model):
+        notes.append("The network begins by rescaling its input, so it may want bytes: scale=0..255 in --preprocess.")
     notes += [f"Not folded into a convolution: {layer}." for layer in dict.fromkeys(left)]
     return notes
+
+
+def _rescales_itself(model: Any) -> bool:
+    from dsmobile.architectures.graph import read_graph
+
+    graph = read_graph(model)
+    return any(call.kind in ("Rescaling", "Normalization") for call in graph.consumers(graph.inputs[0]))
 
 
 def show_model(

@@ -26,7 +26,13 @@ def decode(path: Path) -> Bytes:
 
     try:
         with Image.open(path) as image:
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode.startswith("I;16"):  # 16-bit grey: the upper byte, which Pillow itself would clip at 255
+                grey = (np.asarray(upright) >> 8).astype(np.uint8)
+                return np.repeat(grey[..., None], 3, -1)
+            if upright.mode in ("I", "F"):
+                raise DataError(f"{path} holds numbers of 32 bits, not bytes", "save it with 8 or 16 bits per channel, or give an .npz of inputs")
+            return np.asarray(upright.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{path} cannot be read as an image: {error}", "remove it, or replace it by a whole JPEG or PNG") from error
 

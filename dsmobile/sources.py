@@ -71,6 +71,8 @@ def load(source: str, options: SourceOptions) -> Source:
     """
     if source.startswith("keras:"):
         return _application(source, options)
+    if Path(source).suffix.lower() in (".tflite", ".lite", ".onnx"):
+        raise ModelError(f"{source} is exported already", "give the Keras file it came from; bench, evaluate and ship take it as it is")
     if not is_architecture(source):
         _refuse_options(source, options, "alpha", "resolution", "classes", "weights")
         path = Path(source)

@@ -162,7 +162,7 @@ def test_paths_that_hold_nothing(tmp_path: Path, folder: Path) -> None:
 
 def test_folders_that_are_no_classes_are_named_with_the_nearest(folder: Path) -> None:
     (folder / "bee").rename(folder / "beee")
-    refused("beee is no class.*the nearest with 'bee'", folder, P, LABELS)
+    refused("beee is no class.*the nearest is 'bee'", folder, P, LABELS)
     refused("photos is no class", folder.parent, P, LABELS)
 
 

@@ -53,13 +53,24 @@ def test_a_missing_file_a_folder_and_a_huge_file_are_data_errors(tmp_path: Path)
             read_labels(path)
 
 
-def test_the_first_word_names_the_folder() -> None:
-    assert folder_names(("n01440764 tench", "n01443537\tgoldfish", "cat")) == {"n01440764": 0, "n01443537": 1, "cat": 2}
+def test_the_first_word_or_the_whole_line_names_the_folder() -> None:
+    names = folder_names(("n01440764 tench", "n01443537\tgoldfish", "cat"))
+    assert {word: names[word] for word in ("n01440764", "n01443537", "cat", "n01440764 tench")} == {
+        "n01440764": 0, "n01443537": 1, "cat": 2, "n01440764 tench": 0,
+    }  # fmt: skip
 
 
-def test_two_lines_with_the_same_first_word_are_refused() -> None:
-    with pytest.raises(DataError, match="lines 1 and 3 begin with the same word 'great'"):
-        folder_names(("great shark", "small shark", "great cat"))
+def test_a_first_word_that_two_lines_share_names_no_folder() -> None:
+    assert folder_names(("great shark", "small shark", "great cat")) == {"great shark": 0, "small shark": 1, "great cat": 2, "small": 1}
+
+
+def test_a_line_that_is_another_lines_first_word_keeps_its_own_class() -> None:
+    assert folder_names(("cat house", "cat"))["cat"] == 1
+
+
+def test_two_equal_lines_are_refused() -> None:
+    with pytest.raises(DataError, match="lines 1 and 3 are both 'cat'"):
+        folder_names(("cat", "dog", "cat"))
 
 
 def test_the_classes_of_imagenet(shared_data: Path) -> None:

@@ -233,3 +233,20 @@ def test_a_decompression_bomb_is_refused(tmp_path: Path) -> None:
     assert path.stat().st_size < 100_000
     with pytest.raises(DataError, match="bomb"):
         decode(path)
+
+
+def test_sixteen_bit_grey_keeps_its_upper_byte(tmp_path: Path) -> None:
+    from PIL import Image
+
+    ramp = (np.arange(256, dtype=np.uint16) * 257).reshape(16, 16)
+    Image.fromarray(ramp).save(tmp_path / "ramp.png")
+    expected = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    np.testing.assert_array_equal(decode(tmp_path / "ramp.png"), np.repeat(expected[..., None], 3, -1))
+
+
+def test_images_of_floats_are_refused(tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.fromarray(np.ones((4, 4), np.float32)).save(tmp_path / "float.tiff")
+    with pytest.raises(DataError, match="32 bits"):
+        decode(tmp_path / "float.tiff")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dsmobile.errors import ModelError, UsageError
-from dsmobile.exporters.artifact import Manifest, read_manifest
+from dsmobile.exporters.artifact import Manifest, read_manifest, without_manifests
 from dsmobile.exporters.sniff import CALLED, check_model_file
 from dsmobile.files import sha256
 
@@ -64,7 +64,7 @@ def gather(artifacts: Sequence[Path], pairs: Sequence[tuple[Path, Path]]) -> tup
         UsageError: There is no file.
         ModelError: One is missing, damaged, or of a format that is not measured.
     """
-    paths = dict.fromkeys(path.resolve() for path in (*artifacts, *(path for pair in pairs for path in pair)))
+    paths = dict.fromkeys(path.resolve() for path in (*without_manifests(artifacts), *(path for pair in pairs for path in pair)))
     if not paths:
         raise UsageError("there is nothing to measure", "give one or more .tflite or .onnx files")
     return tuple(_subject(path) for path in paths)

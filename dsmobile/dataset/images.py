@@ -129,13 +129,13 @@ def _labelled(path: Path, names: list[str], labels: tuple[str, ...]) -> list[Ima
         if not slash:
             raise DataError(
                 f"{path / name} lies in no class's folder",
-                f"move it into {path}/CLASS/, where CLASS is the first word of its line in the labels",
+                f"move it into {path}/CLASS/, where CLASS is its line in the labels, or that line's first word",
             )
         if folder not in index_of:
             near = difflib.get_close_matches(folder, index_of, n=1, cutoff=0.0)
             raise DataError(
-                f"the folder {path / folder} is no class: no line of the labels begins with {folder!r}, the nearest with {near[0]!r}",
-                "name each folder by the first word of its class's line, and give the folder that holds the classes' folders",
+                f"the folder {path / folder} is no class: no line of the labels is {folder!r} or alone begins with it, the nearest is {near[0]!r}",
+                "name each folder by its class's line or the line's first word, and give the folder that holds the classes' folders",
             )
         files.append(ImageFile(name, index_of[folder]))
     return files

@@ -17,7 +17,7 @@ from dsmobile.dataset import ArrayFile, Dataset, ImageFolder, open_dataset
 from dsmobile.errors import DataError, ModelError, UsageError
 from dsmobile.evaluation.metrics import LogitSqnr, OutputKind, rank_of, top1, wilson_interval
 from dsmobile.evaluation.session import Limits, Session
-from dsmobile.exporters.artifact import Manifest, read_manifest
+from dsmobile.exporters.artifact import Manifest, read_manifest, without_manifests
 from dsmobile.exporters.sniff import check_model_file
 from dsmobile.labels import read_labels
 from dsmobile.preprocessing import HOW, Preprocessing, parse
@@ -86,6 +86,7 @@ def evaluate(
         ModelError: A file cannot be opened or run, or is no classifier.
         UsageError: An option does not apply.
     """
+    artifacts = without_manifests(artifacts)
     if not artifacts:
         raise UsageError("there is no artifact to evaluate", "give one or more model files")
     paths = list(dict.fromkeys([*artifacts, *([reference] if reference else [])]))

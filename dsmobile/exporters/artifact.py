@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,11 @@ class Manifest:
 def manifest_path(model: Path) -> Path:
     """Where the manifest of a model file lies."""
     return model.with_name(model.name + SUFFIX)
+
+
+def without_manifests(paths: Iterable[Path]) -> list[Path]:
+    """The paths that are no manifests: a shell's `out/*int8*` names those too."""
+    return [path for path in paths if not path.name.endswith(SUFFIX)]
 
 
 def write_manifest(model: Path, manifest: Manifest) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dsmobile.benchmark.result import Result
-from dsmobile.errors import OutputError, UsageError, nearest
+from dsmobile.errors import DataError, OutputError, UsageError, nearest
 from dsmobile.files import prepare_folder, refuse_overwriting, write_bytes
 from dsmobile.reporting.document import json_text
 from dsmobile.reporting.entry import Entry, entries, read_entries
@@ -45,7 +45,7 @@ def write_report(paths: Sequence[Path], format: str = "html", out: Path | None =
     """Reports result files.
 
     Args:
-        paths: Files that `dsmobile bench` wrote; several stand side by side.
+        paths: Files that `dsmobile bench` wrote, or folders of them; several stand side by side.
         format: `html`, `md`, `csv` or `json`.
         out: The file to write. None writes HTML to `dsmobile-report.html` in the current folder, and the other formats to no file.
         force: Whether a file that is there may be replaced.
@@ -59,10 +59,14 @@ def write_report(paths: Sequence[Path], format: str = "html", out: Path | None =
         OutputError: The file is there already, or cannot be written.
         UsageError: There is no such format, or no result.
     """
+    files = [file for path in paths for file in (sorted(path.glob("*.json")) if path.is_dir() else [path])]
+    if paths and not files:
+        raise DataError(f"{paths[0]} holds no results", "give OUT/results, or files from it that `dsmobile bench` wrote")
+    read = read_entries(files)
     target = _target(format, out, force=force)
-    if target and target.resolve() in {path.resolve() for path in paths}:
+    if target and target.resolve() in {path.resolve() for path in files}:
         raise UsageError(f"{target} is a result that this report is made from", "name another file with --out")
-    return _write(read_entries(paths), format, target)
+    return _write(read, format, target)
 
 
 def write_results(
