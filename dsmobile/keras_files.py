@@ -81,17 +81,18 @@ def _load_archive(path: Path) -> Any:
                 raise ModelError(f"{path} unpacks to more than 8 GiB", "give a smaller model")
             if any(entry.filename.startswith("/") or ".." in Path(entry.filename).parts for entry in archive.infolist()):
                 raise ModelError(f"{path} holds paths that lead out of it", "do not trust this file")
-            if archive.testzip() is not None:
-                raise ModelError(f"{path} is damaged: {archive.testzip()}", "fetch or save it again")
+            damaged = archive.testzip()
+            if damaged is not None:
+                raise ModelError(f"{path} is damaged: {damaged}", "fetch or save it again")
             if archive.getinfo("config.json").file_size > _LARGEST_CONFIG_BYTES:
                 raise ModelError(f"{path} has a config of more than 64 MiB", "do not trust this file")
-            config = json.loads(archive.read("config.json"))
-            document = _checked_config(archive.read("config.json"), path)
+            config = archive.read("config.json")
+            document = _checked_config(config, path)
             with archive.open("model.weights.h5") as stream, h5py.File(io.BytesIO(stream.read()), "r") as weights:
                 _refuse_links(weights, path)
     except (zipfile.BadZipFile, KeyError, OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} is no whole .keras file: {error}", "it may be cut short: fetch or save it again") from error
-    if document == config:
+    if document == json.loads(config):
         return keras.models.load_model(path, compile=False, safe_mode=True)
     with tempfile.TemporaryDirectory() as folder:
         mended = Path(folder) / "model.keras"

@@ -35,11 +35,21 @@ def read_labels(path: Path, classes: int | None = None) -> tuple[str, ...]:
         raise DataError(f"labels: {path} is empty", "give a text file with one class a line")
     if "" in labels:
         raise DataError(f"labels: line {labels.index('') + 1} of {path} is blank", "every line is a class: its number is the class's index")
-    if classes is not None and len(labels) != classes:
+    if classes is not None:
+        require_count(labels, classes, path)
+    return labels
+
+
+def require_count(labels: tuple[str, ...], classes: int, path: Path) -> None:
+    """Raises where there is not one label per class.
+
+    Raises:
+        DataError: With both numbers.
+    """
+    if len(labels) != classes:
         raise DataError(
             f"labels: {path} has {len(labels)} lines, but the model has {classes} classes", "give one line per class, in the model's order"
         )
-    return labels
 
 
 def folder_names(labels: tuple[str, ...]) -> dict[str, int]:

@@ -78,7 +78,7 @@ def export(request: ExportRequest, progress: Progress = _silent) -> Exported:
     from dsmobile.exporters.calibration import calibration_inputs
     from dsmobile.exporters.export import Exporter, Order, artifact_path
     from dsmobile.exporters.request import check_fit, checked_recipes, formats_of
-    from dsmobile.labels import read_labels
+    from dsmobile.labels import read_labels, require_count
     from dsmobile.networks import plan_twin, prepare, source_options
     from dsmobile.preprocessing import parse
     from dsmobile.sources import load, require_single_image
@@ -92,8 +92,8 @@ def export(request: ExportRequest, progress: Progress = _silent) -> Exported:
     preprocessing = preprocessing or source.preprocessing
     check_fit(preprocessing, shape, source.name)
     classes = int(source.model.outputs[0].shape[-1])
-    if labels and len(labels) != classes:
-        labels = read_labels(request.labels or Path(), classes)
+    if request.labels:
+        require_count(labels, classes, request.labels)
     roles = ("model",) if request.twin == "none" else ("separable", "twin")
     jobs = [(role, file_format, recipe) for role in roles for recipe in recipes for file_format in formats_of(request, recipe)]
     inputs = calibration_inputs(

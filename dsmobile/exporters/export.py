@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -101,31 +102,42 @@ class Exporter:
         self.ends_in_softmax = headed.ends_in_softmax
         self.split = headed.split
         self._integers: dict[int, tuple[FoldedModel, dict[str, QuantizedWeights]]] = {}
+        self._references: dict[int, tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]] = {}
         self.logits: FoldedModel = replace(fold(headed.logits), name=network.name)
 
     def integers(self, bound: int) -> tuple[FoldedModel, dict[str, QuantizedWeights]]:
-        """The network with integer weights up to `bound` and corrected biases, and the integers."""
+        """The network up to its logits with integer weights up to `bound` and corrected biases, and the integers."""
         if bound not in self._integers:
             integer, weights = with_integer_weights(self.logits, bound)
-            float_ranges = observe(self.logits, self.inputs.inputs())
             spread_inputs = spread_over(self.inputs, MOST_INPUTS)
-            self._integers[bound] = corrected(self.logits, integer, float_ranges, spread_inputs), weights
-        integer, weights = self._integers[bound]
-        return integer.with_softmax() if self.ends_in_softmax else integer, weights
+            self._integers[bound] = corrected(self.logits, integer, self.float_ranges, spread_inputs), weights
+        return self._integers[bound]
+
+    @cached_property
+    def float_ranges(self) -> dict[str, Range]:
+        """The range of every value of the network in float on the calibration inputs."""
+        return observe(self.logits, self.inputs.inputs())
 
     @cached_property
     def ranges(self) -> dict[str, Range]:
         """The range of every value on the calibration inputs."""
-        return observe(self.integers(LARGEST)[0], self.inputs.inputs())
+        return observe(self.whole(self.integers(LARGEST)[0]), self.inputs.inputs())
+
+    def whole(self, logits: FoldedModel) -> FoldedModel:
+        """A network up to its logits, as it is written: with its softmax where it has one."""
+        return logits.with_softmax() if self.ends_in_softmax else logits
 
     def references(self, count: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Inputs for the comparison and the network's logits for them."""
         import keras
 
+        if count in self._references:
+            return self._references[count]
         batch = spread(self.inputs, count)
         logits = np.concatenate([np.asarray(self.reference_model(keras.ops.convert_to_tensor(x[None]), training=False)) for x in batch])
         if self.split:
             self._check_split(batch, logits)
+        self._references[count] = batch, logits
         return batch, logits
 
     def _check_split(self, batch: npt.NDArray[np.float32], logits: npt.NDArray[np.float32]) -> None:
@@ -152,7 +164,7 @@ class Exporter:
             OutputError: It cannot be written.
         """
         path = artifact_path(self.order.out, self.network.name, self.network.role, recipe.name, file_format)
-        data = self._bytes(file_format, recipe, softmax=self.ends_in_softmax)
+        data = self._bytes(file_format, recipe)
         with explained(path), tempfile.TemporaryDirectory(prefix=".dsmobile-", dir=self.order.out) as folder:
             parity = self._parity(data, file_format, recipe, Path(folder))
             try:
@@ -175,19 +187,24 @@ class Exporter:
         write_bytes(kept, data)
         return ParityError(f"{error.message} (kept as {kept.name})", error.advice)
 
-    def _bytes(self, file_format: str, recipe: Recipe, *, softmax: bool) -> bytes:
+    def _bytes(self, file_format: str, recipe: Recipe) -> bytes:
+        if file_format == "onnx":
+            return self._onnx(recipe, self.whole)
         if not recipe.quantized:
-            model = self.logits.with_softmax() if softmax else self.logits
-            return tflite.write_float32(model) if file_format == "tflite" else onnx.write_float32(model)
-        if file_format == "tflite":
-            return tflite.write_int8(self.integers(LARGEST)[0], self.inputs.inputs, self.order.io)
+            return tflite.write_float32(self.whole(self.logits))
+        return tflite.write_int8(self.whole(self.integers(LARGEST)[0]), self.inputs.inputs, self.order.io)
+
+    def _onnx(self, recipe: Recipe, end: Callable[[FoldedModel], FoldedModel]) -> bytes:
+        """The ONNX file of the network up to its logits, or of what `end` makes of that."""
+        if not recipe.quantized:
+            return onnx.write_float32(end(self.logits))
         integer, weights = self.integers(REDUCED if self.order.target == "x86" else LARGEST)
-        return onnx.write_int8(integer if softmax or not self.ends_in_softmax else integer.without_softmax(), weights, self.ranges, self.order.io)
+        return onnx.write_int8(end(integer), weights, self.ranges, self.order.io)
 
     def _parity(self, data: bytes, file_format: str, recipe: Recipe, folder: Path) -> Parity:
         """Compares the file, or a sibling with the same integers and no softmax, with the network's logits."""
         if self.ends_in_softmax:
-            data = tflite.without_softmax(data) if file_format == "tflite" else self._bytes(file_format, recipe, softmax=False)
+            data = tflite.without_softmax(data) if file_format == "tflite" else self._onnx(recipe, lambda logits: logits)
         sibling = folder / f"logits.{file_format}"
         sibling.write_bytes(data)
         batch, logits = self.references(recipe.parity_count)
@@ -203,7 +220,7 @@ class Exporter:
     def _manifest(self, path: Path, file_format: str, recipe: Recipe, parity: Parity) -> Manifest:
         network, order = self.network, self.order
         low, high = order.preprocessing.input_range if order.preprocessing else (-1.0, 1.0)
-        runner = self._open(path, self.logits.with_softmax() if self.ends_in_softmax else self.logits, recipe)
+        runner = self._open(path, self.whole(self.logits), recipe)
         inputs = tuple(replace(tensor, layout=_layout(tensor, file_format)) for tensor in runner.inputs)
         return Manifest(
             file=path.name,

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from dsmobile.architectures.graph import Call, Graph, read_graph
+from dsmobile.architectures.graph import Call, Graph, free_name, read_graph
 from dsmobile.architectures.twin import normalization
 from dsmobile.errors import ConversionError
 from dsmobile.exporters.artifact import OUTPUT_NAME
 from dsmobile.exporters.hard_functions import find_hard_functions
+from dsmobile.exporters.merging import merge_padding, merge_scales
 from dsmobile.exporters.operators import (
     NO_PADS,
     Activation,
@@ -70,7 +71,7 @@ def fold(model: Any, *, input_name: str = "image") -> FoldedModel:
     nodes, names = _translate(graph, input_name)
     shape = tuple(int(side or 0) for side in graph.inputs[0].shape)
     folded = FoldedModel(graph.name, input_name, shape, tuple(nodes), names[graph.outputs[0].key])
-    folded = _merge_padding(_fold_scales(find_hard_functions(folded)))
+    folded = merge_padding(merge_scales(find_hard_functions(folded)))
     left = tuple(f"{node.name}: no convolution alone feeds it" for node in folded if isinstance(node.operator, ScaleShift))
     return replace(folded, left=left)
 
@@ -110,9 +111,7 @@ def _translate(graph: Graph, input_name: str) -> tuple[list[Node], dict[int, str
 def _free_name(wanted: str, taken: set[str]) -> str:
     wanted = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "_-") else "_" for letter in wanted) or "node"
     wanted = wanted if wanted[0].isalnum() else f"n{wanted}"
-    name, number = wanted, 2
-    while name in taken:
-        name, number = f"{wanted}_{number}", number + 1
+    name = free_name(wanted, taken)
     taken.add(name)
     return name
 
@@ -330,73 +329,3 @@ _LAYERS: dict[str, Callable[[Call], Steps]] = {
     "Flatten": _reshape,
     "Reshape": _reshape,
 }
-
-
-def _fold_scales(model: FoldedModel) -> FoldedModel:
-    """Takes every scale and shift into the convolution that alone feeds it."""
-    nodes = {node.name: node for node in model}
-    renamed: dict[str, str] = {}
-    for node in model:
-        feeding = nodes.get(renamed.get(node.inputs[0], node.inputs[0]))
-        if (
-            not isinstance(node.operator, ScaleShift)
-            or feeding is None
-            or not isinstance(feeding.operator, (Convolution, DepthwiseConvolution, Dense))
-        ):
-            continue
-        if len(model.consumers(node.inputs[0])) != 1 or model.output == node.inputs[0]:
-            continue
-        nodes[feeding.name] = replace(feeding, operator=_scaled(feeding.operator, node.operator))
-        renamed[node.name] = feeding.name
-        del nodes[node.name]
-    return _renamed(model, nodes, renamed)
-
-
-def _scaled(operator: Convolution | DepthwiseConvolution | Dense, change: ScaleShift) -> Convolution | DepthwiseConvolution | Dense:
-    scale, shift = change.scale.astype(np.float64), change.shift.astype(np.float64)
-    kernel = operator.kernel.astype(np.float64)
-    factor = scale.reshape(kernel.shape[2:]) if isinstance(operator, DepthwiseConvolution) else scale
-    return replace(operator, kernel=(kernel * factor).astype(np.float32), bias=(operator.bias.astype(np.float64) * scale + shift).astype(np.float32))
-
-
-def _merge_padding(model: FoldedModel) -> FoldedModel:
-    """Takes zeros around a map into the convolutions that alone read it, and drops reshapes that change nothing."""
-    nodes = {node.name: node for node in model}
-    renamed: dict[str, str] = {}
-    for node in model:
-        source = node.inputs[0]
-        if isinstance(node.operator, Reshape) and node.shape == model.shape_of(source) and model.output != node.name:
-            renamed[node.name] = renamed.get(source, source)
-            del nodes[node.name]
-        if not isinstance(node.operator, Pad):
-            continue
-        readers = model.consumers(node.name)
-        if (
-            not readers
-            or model.output == node.name
-            or any(not isinstance(reader.operator, (Convolution, DepthwiseConvolution)) for reader in readers)
-        ):
-            continue
-        for reader in readers:
-            operator = nodes[reader.name].operator
-            if isinstance(operator, (Convolution, DepthwiseConvolution)):
-                nodes[reader.name] = replace(nodes[reader.name], operator=replace(operator, pads=_sum(operator.pads, node.operator.pads)))
-        renamed[node.name] = renamed.get(source, source)
-        del nodes[node.name]
-    return _renamed(model, nodes, renamed)
-
-
-def _sum(first: Pads, second: Pads) -> Pads:
-    (a, b), (c, d) = first
-    (e, f), (g, h) = second
-    return (a + e, b + f), (c + g, d + h)
-
-
-def _renamed(model: FoldedModel, nodes: dict[str, Node], renamed: dict[str, str]) -> FoldedModel:
-    def final(name: str) -> str:
-        while name in renamed:
-            name = renamed[name]
-        return name
-
-    kept = tuple(replace(nodes[node.name], inputs=tuple(final(name) for name in nodes[node.name].inputs)) for node in model if node.name in nodes)
-    return replace(model, nodes=kept, output=final(model.output))

@@ -218,10 +218,6 @@ class FoldedModel:
         node = Node(f"{self.output}_softmax", Softmax(), (self.output,), self.shape_of(self.output))
         return replace(self, nodes=(*self.nodes, node), output=node.name)
 
-    def without_softmax(self) -> FoldedModel:
-        """The same network without the softmax at its end."""
-        return replace(self, nodes=self.nodes[:-1], output=self.nodes[-1].inputs[0])
-
     def parameter_bytes(self, bytes_per_weight: int) -> int:
         """What the kernels alone take in a file."""
         return sum(node.operator.kernel.size for node in self.nodes if isinstance(node.operator, Weighted)) * bytes_per_weight
