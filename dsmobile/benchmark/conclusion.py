@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import dsmobile
 from device_bench.records import ReplicateSample
 from dsmobile.benchmark import result
-from dsmobile.benchmark.conditions import judge, validity
-from dsmobile.benchmark.measure import Measured
-from dsmobile.benchmark.result import ArtifactResult, PairResult, Replicate, Result
-from dsmobile.benchmark.statistics import log_ratio, median_interval
+from dsmobile.benchmark.conditions import Kind, judge, validity
+from dsmobile.benchmark.measure import PRECISION_REACHED, Measured
+from dsmobile.benchmark.process import median_ns, paired, replicate_of, undisturbed_ns
+from dsmobile.benchmark.result import ArtifactResult, PairResult, Result, Verdict
+from dsmobile.benchmark.statistics import PILOT_BLOCKS, far_out, log_ratio, median_interval
 from dsmobile.benchmark.subjects import Subject
 from dsmobile.benchmark.verdict import verdict
 from dsmobile.errors import DeviceError
@@ -56,7 +58,8 @@ def conclude(
                 f"no process that measured {subject.path.name} ended well", "see whether the device has enough memory, then measure again"
             )
     results = tuple(_artifact(subject, runtimes[subject.format], threads, samples) for subject, samples in zip(subjects, kept, strict=True))
-    warnings = (*notes, *judge(measured.samples, subjects, threads=threads, blocks=measured.blocks))
+    pairs = tuple(_pair(results[a], results[b], measured.stopped_by) for a, b in compared)
+    warnings = (*notes, *judge(measured.samples, subjects, threads=threads, blocks=measured.blocks), *of_self_tests(pairs))
     return Result(
         dsmobile_version=dsmobile.__version__,
         started_utc=started.isoformat(timespec="seconds"),
@@ -68,22 +71,22 @@ def conclude(
             **settings,
             "elapsed_s": round(measured.elapsed_s, 3),
             "blocks": measured.blocks,
+            "stopped_by": measured.stopped_by,
             "measure_s": measured.pace.measure_s,
             "min_count": measured.pace.min_count,
             "max_count": measured.pace.max_count,
             "warmup": "MSER-5, batches represented by their medians",
             "ratio_estimator": "exp(mean over blocks of log(median / median)), t interval",
-            "delegates": {subject.path.name: samples[0].delegate for subject, samples in zip(subjects, kept, strict=True)},
         },
         facts=measured.samples.facts,
         conditions=measured.samples.conditions,
         artifacts=results,
-        pairs=tuple(_pair(results[a], results[b]) for a, b in compared),
+        pairs=pairs,
     )
 
 
 def _artifact(subject: Subject, runtime: str, threads: int, samples: Sequence[ReplicateSample]) -> ArtifactResult:
-    replicates = tuple(_replicate(sample) for sample in samples)
+    replicates = tuple(replicate_of(sample) for sample in samples)
     medians = [replicate.median_ns for replicate in replicates]
     memory = [replicate.peak_memory_bytes for replicate in replicates if replicate.peak_memory_bytes is not None]
     manifest = subject.manifest
@@ -108,28 +111,26 @@ def _artifact(subject: Subject, runtime: str, threads: int, samples: Sequence[Re
         peak_memory_bytes=int(statistics.median(memory)) if memory else None,
         exact_kernels=samples[0].exact_kernels,
         replicates=replicates,
+        delegate=samples[0].delegate,
+        outliers=tuple(far_out(medians)),
     )
 
 
-def _replicate(sample: ReplicateSample) -> Replicate:
-    return Replicate(
-        block=sample.block,
-        position=sample.position,
-        latency_ns=sample.latency_ns,
-        warmup_count=sample.warmup_count,
-        load_ns=sample.load_ns,
-        first_inference_ns=sample.first_inference_ns,
-        peak_memory_bytes=sample.peak_memory_bytes,
-        median_ns=float(statistics.median(sample.latency_ns[sample.warmup_count :])),
-    )
+def of_self_tests(pairs: Sequence[PairResult]) -> Iterable[result.Warning]:
+    """A warning for each file that was found faster or slower than itself."""
+    for pair in pairs:
+        if pair.of_itself and pair.verdict is not Verdict.NO_DIFFERENCE_SHOWN:
+            yield Kind.SELF_TEST.warning(f"{Path(pair.separable).name} was found {pair.verdict} than itself by {abs(pair.speedup - 1):.1%}")
 
 
-def _pair(one: ArtifactResult, other: ArtifactResult) -> PairResult:
-    medians = [{replicate.block: replicate.median_ns for replicate in artifact.replicates} for artifact in (one, other)]
-    shared = sorted(medians[0].keys() & medians[1].keys())
-    if len(shared) < 2:
+def _pair(one: ArtifactResult, other: ArtifactResult, stopped_by: str) -> PairResult:
+    ones, others = paired(one.replicates, other.replicates, median_ns)
+    if len(ones) < 2:
         raise DeviceError(f"fewer than two blocks measured both {one.name} and {other.name}", "see why processes failed, then measure again")
-    ratio = log_ratio([medians[1][block] for block in shared], [medians[0][block] for block in shared])
+    pilot = PILOT_BLOCKS if stopped_by == PRECISION_REACHED else None
+    ratio = log_ratio(others, ones, pilot=pilot)
+    fast_ones, fast_others = paired(one.replicates, other.replicates, undisturbed_ns)
+    undisturbed = log_ratio(fast_others, fast_ones, pilot=pilot) if len(fast_ones) > 1 else None
     return PairResult(
         separable=one.path,
         twin=other.path,
@@ -141,4 +142,6 @@ def _pair(one: ArtifactResult, other: ArtifactResult) -> PairResult:
         verdict=verdict(ratio.interval),
         minimum_detectable=ratio.minimum_detectable,
         blocks=ratio.blocks,
+        undisturbed_speedup=undisturbed.ratio if undisturbed else None,
+        undisturbed_interval=undisturbed.interval if undisturbed else None,
     )

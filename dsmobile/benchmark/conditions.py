@@ -35,6 +35,11 @@ class Kind(Enum):
         Validity.DEGRADED,
         "do not compare these figures with those of LiteRT; install ai-edge-litert where there is a wheel",
     )
+    SELF_TEST = (
+        "self_test",
+        Validity.DEGRADED,
+        "one self-test in twenty says so by chance: repeat it; where it says so again, do not trust verdicts about differences of this size here",
+    )
     SHORT_BUDGET = ("short_budget", Validity.DEGRADED, "give more time with --budget, or fewer artifacts")
     FEW_BLOCKS = ("few_blocks", Validity.DEGRADED, "see why processes failed, then measure again")
     REPLICATE_FAILED = ("replicate_failed", Validity.DEGRADED, "see whether the device has enough memory, then measure again")

@@ -12,11 +12,15 @@ from typing import Any, TextIO
 
 from device_bench.records import Block, PlannedArtifact, ReplicateSample, RunPlan, Samples, read_samples, to_line
 from dsmobile.benchmark.plan import LEAST_BLOCKS, Cost, Pace, blocks_per_call, orders, pace
+from dsmobile.benchmark.process import median_ns, paired, replicate_of
+from dsmobile.benchmark.result import Replicate
+from dsmobile.benchmark.statistics import PILOT_BLOCKS, log_ratio, precise
 from dsmobile.benchmark.subjects import Subject
 from dsmobile.devices.device import Device
 from dsmobile.errors import DeviceError, ModelError
 
 TRIAL_TIMEOUT_S = 300.0
+BUDGET_SPENT, PRECISION_REACHED = "budget", "precision"
 _TRIAL = -1
 _NOT_INSTALLED = ("ImportError", "ModuleNotFoundError")
 
@@ -32,18 +36,21 @@ class Measured:
         blocks: How many blocks were run.
         pace: How each process measured.
         elapsed_s: How long all of it took.
+        stopped_by: `precision` where every ratio was known well enough, `budget` where the time was spent.
     """
 
     samples: Samples
     blocks: int
     pace: Pace
     elapsed_s: float
+    stopped_by: str
 
 
 def measure(
     device: Device,
     subjects: Sequence[Subject],
     artifacts: Sequence[PlannedArtifact],
+    compared: Sequence[tuple[int, int]],
     *,
     threads: int,
     budget_s: float,
@@ -57,8 +64,9 @@ def measure(
         device: Where.
         subjects: The files.
         artifacts: How each is run on the device, in the same order.
+        compared: Pairs of indices into them, whose ratios are wanted; of what is in no pair, the latency is.
         threads: Threads of the runtime.
-        budget_s: Seconds for all of it; at least three blocks are run in any case.
+        budget_s: Seconds for all of it, unless the ratios are known well enough before; at least three blocks are run in any case.
         seed: Of the order within the blocks.
         journal: Where each sample is appended as it comes (JSON Lines).
         progress: Told at the ends of blocks, when nothing is being timed.
@@ -76,17 +84,48 @@ def measure(
         chosen = pace(budget_s - (time.monotonic() - started), call_s, [_cost(replicate) for replicate in trial.replicates])
         call.plan = replace(call.plan, measure_s=chosen.measure_s, min_count=chosen.min_count, max_count=chosen.max_count, timeout_s=chosen.timeout_s)
         sequence = orders(seed, len(artifacts))
-        blocks, block_s, begun = 0, chosen.block_s, time.monotonic()
+        replicates: list[ReplicateSample] = []
+        blocks, block_s, begun, stopped_by = 0, chosen.block_s, time.monotonic(), BUDGET_SPENT
         while True:
             left_s = budget_s - (time.monotonic() - started)
             if blocks >= LEAST_BLOCKS and block_s > left_s:
                 break
             several = blocks_per_call(left_s, block_s) if left_s > 0 else 1
-            call.run([Block(index, next(sequence)) for index in range(blocks, blocks + several)])
+            replicates += call.run([Block(index, next(sequence)) for index in range(blocks, blocks + several)])
             blocks += several
             block_s = (time.monotonic() - begun) / blocks
-            progress(f"{blocks} blocks measured", min((time.monotonic() - started) / budget_s, 1.0))
-    return Measured(read_samples(journal.read_text(encoding="utf-8")), blocks, chosen, time.monotonic() - started)
+            known = wanted(replicates, compared, len(artifacts))
+            progress(_blocks_done(blocks, known), min((time.monotonic() - started) / budget_s, 1.0))
+            if all(precise(*medians) for medians in known):
+                stopped_by = PRECISION_REACHED
+                break
+    return Measured(read_samples(journal.read_text(encoding="utf-8")), blocks, chosen, time.monotonic() - started, stopped_by)
+
+
+def wanted(samples: Sequence[ReplicateSample], compared: Sequence[tuple[int, int]], artifacts: int) -> list[tuple[list[float], list[float]]]:
+    """What the run is to find: each pair's medians in the blocks that measured both, and the medians, over one, of what is in no pair.
+
+    Args:
+        samples: Processes.
+        compared: Pairs of artifacts.
+        artifacts: How many artifacts there are.
+
+    Returns:
+        Numerators and denominators, one pair of lists for each.
+    """
+    done: list[list[Replicate]] = [[] for _ in range(artifacts)]
+    for sample in samples:
+        if not sample.error:
+            done[sample.artifact].append(replicate_of(sample))
+    pairs = [paired(done[a], done[b], median_ns) for a, b in compared]
+    alone = [done[index] for index in range(artifacts) if all(index not in pair for pair in compared)]
+    return pairs + [([replicate.median_ns for replicate in group], [1.0] * len(group)) for group in alone]
+
+
+def _blocks_done(blocks: int, known: Sequence[tuple[list[float], list[float]]]) -> str:
+    """How many blocks, and how well the least known figure is known."""
+    widths = [log_ratio(*medians, pilot=PILOT_BLOCKS).half_width for medians in known if len(medians[0]) >= PILOT_BLOCKS]
+    return f"{blocks} blocks measured" + (f", known to ±{100 * max(widths):.1f}%" if widths else "")
 
 
 class _Calls:

@@ -93,6 +93,8 @@ class ArtifactResult:
         peak_memory_bytes: Median over the replicates, where known.
         exact_kernels: What was done so that int8 kernels do not saturate: `native`, `x64quantprecision`, or empty.
         replicates: The raw measurements.
+        delegate: What ran the network for the runtime, such as `XNNPACK`; empty where none did.
+        outliers: Indices into `replicates` of those whose median lies far out; they are in every figure all the same.
     """
 
     path: str
@@ -115,6 +117,8 @@ class ArtifactResult:
     peak_memory_bytes: int | None
     exact_kernels: str
     replicates: tuple[Replicate, ...]
+    delegate: str = ""
+    outliers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,8 @@ class PairResult:
         verdict: What the data carry.
         minimum_detectable: The smallest relative difference this run would have shown with 90% power (0.02 = 2%).
         blocks: How many blocks it rests on.
+        undisturbed_speedup: The same ratio of the processes' 10th percentiles, which disturbances hardly touch; None where only medians are known.
+        undisturbed_interval: Its 95% t interval.
     """
 
     separable: str
@@ -144,6 +150,13 @@ class PairResult:
     verdict: Verdict
     minimum_detectable: float | None
     blocks: int
+    undisturbed_speedup: float | None = None
+    undisturbed_interval: tuple[float, float] | None = None
+
+    @property
+    def of_itself(self) -> bool:
+        """Whether a file was measured against itself."""
+        return self.separable == self.twin
 
 
 @dataclass(frozen=True)
@@ -198,11 +211,20 @@ class Result:
 
 def _artifact(values: dict[str, Any]) -> ArtifactResult:
     replicates = tuple(Replicate(**{**replicate, "latency_ns": tuple(replicate["latency_ns"])}) for replicate in values["replicates"])
-    return ArtifactResult(**{**values, "interval_ns": tuple(values["interval_ns"]), "replicates": replicates})
+    outliers = tuple(values.get("outliers", ()))
+    return ArtifactResult(**{**values, "interval_ns": tuple(values["interval_ns"]), "replicates": replicates, "outliers": outliers})
 
 
 def _pair(values: dict[str, Any]) -> PairResult:
-    return PairResult(**{**values, "speedup_interval": tuple(values["speedup_interval"]), "verdict": Verdict(values["verdict"])})
+    undisturbed = values.get("undisturbed_interval")
+    return PairResult(
+        **{
+            **values,
+            "speedup_interval": tuple(values["speedup_interval"]),
+            "verdict": Verdict(values["verdict"]),
+            "undisturbed_interval": tuple(undisturbed) if undisturbed else None,
+        }
+    )
 
 
 def write_result(path: Path, result: Result) -> None:

@@ -14,10 +14,11 @@ from typing import Any
 
 from device_bench.records import PlannedArtifact
 from dsmobile.benchmark.conclusion import conclude
+from dsmobile.benchmark.conditions import Kind
 from dsmobile.benchmark.measure import Progress, measure
 from dsmobile.benchmark.result import Result, Validity, write_result
 from dsmobile.benchmark.runtimes import choose
-from dsmobile.benchmark.subjects import Subject, gather, pair_up
+from dsmobile.benchmark.subjects import Subject, against_themselves, gather, pair_up
 from dsmobile.devices.addresses import parse_address
 from dsmobile.devices.opening import open_device
 from dsmobile.errors import ExitCode, ModelError, UsageError
@@ -38,6 +39,7 @@ def bench(
     threads: int = 1,
     budget_s: float = 60.0,
     pairs: Sequence[tuple[Path, Path]] = (),
+    self_test: bool = False,
     out: Path = DEFAULT_OUT,
     seed: int = 0,
     python: str | None = None,
@@ -53,6 +55,7 @@ def bench(
         threads: Threads of the runtime.
         budget_s: Seconds for the measurement.
         pairs: (A, B) for strangers' files: the speed-up of A over B.
+        self_test: Measure each file against itself, where no difference is the truth.
         out: The result goes to its folder `results`.
         seed: Of the order within the blocks.
         python: The Python on the device; None takes this one, or `python3` over SSH.
@@ -74,8 +77,12 @@ def bench(
         raise UsageError(f"--threads {threads} is less than 1", "give the number of threads of the runtime")
     if not 0 < budget_s <= LONGEST_BUDGET_S:
         raise UsageError(f"--budget {budget_s:g} is not between 0 and {LONGEST_BUDGET_S:g} seconds", "give the seconds that the measurement may take")
+    if self_test and pairs:
+        raise UsageError("--self-test measures files against themselves, --pair against others", "give one of the two")
     subjects = gather(artifacts, pairs)
     compared = pair_up(subjects, pairs)
+    if self_test:
+        subjects, compared = against_themselves(subjects)
     results, journals = prepare_folder(out / "results"), prepare_folder(out / "samples")
     started = datetime.now(UTC)
     stamp = started.strftime("%Y%m%dT%H%M%S%fZ")
@@ -89,7 +96,9 @@ def bench(
         places = machine.push([(subject.path, subject.sha256) for subject in subjects])
         planned = [_planned(subject, place, runtimes) for subject, place in zip(subjects, places, strict=True)]
         try:
-            measured = measure(machine, subjects, planned, threads=threads, budget_s=budget_s, seed=seed, journal=journal, progress=progress)
+            measured = measure(
+                machine, subjects, planned, compared, threads=threads, budget_s=budget_s, seed=seed, journal=journal, progress=progress
+            )
         except ModelError:
             journal.unlink()  # nothing was measured
             raise
@@ -120,8 +129,10 @@ def to_document(result: Result, path: Path | None) -> dict[str, Any]:
 
 
 def exit_code(result: Result) -> int:
-    """6 where the measurement is INVALID, else 0."""
-    return int(ExitCode.INVALID_MEASUREMENT if result.validity is Validity.INVALID else ExitCode.DONE)
+    """6 where the measurement is INVALID, 7 where a file was found faster than itself, else 0."""
+    if result.validity is Validity.INVALID:
+        return int(ExitCode.INVALID_MEASUREMENT)
+    return int(ExitCode.CHECK_FAILED if any(warning.kind == Kind.SELF_TEST.label for warning in result.warnings) else ExitCode.DONE)
 
 
 def _planned(subject: Subject, place: str, runtimes: dict[str, str]) -> PlannedArtifact:

@@ -109,6 +109,18 @@ def pair_up(subjects: Sequence[Subject], given: Sequence[tuple[Path, Path]]) -> 
     return tuple(dict.fromkeys([*named, *known]))
 
 
+def against_themselves(subjects: Sequence[Subject]) -> tuple[tuple[Subject, ...], tuple[tuple[int, int], ...]]:
+    """Every file twice, each with itself as its pair: what a self-test measures.
+
+    Args:
+        subjects: The files.
+
+    Returns:
+        The files, and pairs of indices into them.
+    """
+    return tuple(subject for subject in subjects for _ in range(2)), tuple((2 * index, 2 * index + 1) for index in range(len(subjects)))
+
+
 def _belongs(subject: Subject) -> tuple[str, str, str]:
     assert subject.manifest is not None  # noqa: S101
     return subject.manifest.pair_id, subject.format, subject.manifest.recipe

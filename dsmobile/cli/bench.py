@@ -41,6 +41,9 @@ def bench(
         list[str] | None,
         typer.Option("--pair", metavar="A B", help="Compare two files: the speed-up of A over B. May be given several times."),
     ] = None,
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="Measure each file against itself: does this device show differences where there is none?")
+    ] = False,
     python: Annotated[str, typer.Option("--python", metavar="PATH", help="The Python on the device; by default this one, or python3 over SSH.")] = "",
     keep_invalid: Annotated[bool, typer.Option("--keep-invalid", help="Write the result even where it is INVALID.")] = False,
     out: Annotated[str, typer.Option("--out", metavar="DIR", help="The result goes to its folder results.")] = "dsmobile-out",
@@ -64,6 +67,7 @@ def bench(
             threads=threads,
             budget_s=budget,
             pairs=in_twos(pair or []),
+            self_test=self_test,
             out=Path(out),
             python=python or None,
             keep_invalid=keep_invalid,

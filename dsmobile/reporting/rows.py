@@ -42,6 +42,7 @@ class ArtifactRow:
     interval: str
     peak_memory: str
     processes: str
+    outliers: str
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,16 @@ def artifact_row(artifact: ArtifactResult, metric: str) -> ArtifactRow:
         median=median,
         interval=interval,
         peak_memory=quantity(artifact.peak_memory_bytes, BYTES),
-        processes=str(len(artifact.replicates)),
+        processes=f"{len(artifact.replicates)}{f', {len(artifact.outliers)} far out' if artifact.outliers else ''}",
+        outliers=_outliers(artifact),
     )
+
+
+def _outliers(artifact: ArtifactResult) -> str:
+    """How many processes lie far out, and that they count; empty where none does."""
+    count = len(artifact.outliers)
+    verb = "lies" if count == 1 else "lie"
+    return f"{count} of {len(artifact.replicates)} processes of {artifact.name} {verb} far out; every figure holds them" if count else ""
 
 
 def runtime_text(artifact: ArtifactResult) -> str:
@@ -155,9 +164,19 @@ def _sentence(pair: PairResult, result: Result, speedup: str, interval: str, sha
     if result.validity is Validity.INVALID:
         return f"No conclusion about {first} and {second}: the measurement is INVALID."
     span = f"{speedup} (95% interval {interval})"
+    sees = f"; it would have shown one of {percent(pair.minimum_detectable)}" if pair.minimum_detectable is not None else ""
+    if pair.of_itself:
+        found = "no difference, as must be" if pair.verdict is Verdict.NO_DIFFERENCE_SHOWN else "a difference that does not exist"
+        return f"On {pair.runtime}, {first} measured against itself shows {found}: {span}{sees}.{_undisturbed(pair)}"
     conclusion = CONCLUSIONS.get((result.metric, pair.verdict))
     if conclusion is None:
-        sees = f"; it would have shown one of {percent(pair.minimum_detectable)}" if pair.minimum_detectable is not None else ""
-        return f"On {pair.runtime}, this run shows no difference between {first} and {second}: {span}{sees}."
+        return f"On {pair.runtime}, this run shows no difference between {first} and {second}: {span}{sees}.{_undisturbed(pair)}"
     theory = f" That is {percent(share)} of what the MACs promise." if share is not None else ""
-    return f"On {pair.runtime}, {first} {conclusion} {second}: {span}.{theory}"
+    return f"On {pair.runtime}, {first} {conclusion} {second}: {span}.{theory}{_undisturbed(pair)}"
+
+
+def _undisturbed(pair: PairResult) -> str:
+    if pair.undisturbed_speedup is None or pair.undisturbed_interval is None:
+        return ""
+    found, interval = ratio(pair.undisturbed_speedup, pair.undisturbed_interval)
+    return f" Of undisturbed inferences (each process's 10th percentile): {found} ({interval})."

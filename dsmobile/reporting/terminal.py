@@ -35,6 +35,9 @@ def show_result(result: Result, console: Console) -> None:
         console.print(Text("Counted in instructions per inference on an emulated device: a cost, not a latency."))
     console.print()
     console.print(_artifacts(result, console.width))
+    for artifact in result.artifacts:
+        if artifact.outliers:
+            console.print(Text(f"{plain(artifact_row(artifact, result.metric).outliers)}.", style="dim"))
     console.print()
     if not result.pairs:
         console.print(Text("No pair: nothing was compared. `--pair A B` names two files to compare.", style="dim"))

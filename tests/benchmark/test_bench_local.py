@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import typer.testing
 
-from dsmobile.benchmark.result import Validity, read_result
+from dsmobile.benchmark.conclusion import of_self_tests
+from dsmobile.benchmark.result import Validity, Verdict, read_result
 from dsmobile.benchmark.run import bench, exit_code, to_document
 from dsmobile.errors import DeviceError, ModelError, UsageError
 
@@ -233,3 +235,34 @@ def leftovers(word: str) -> list[str]:
         except OSError:
             continue
     return found
+
+
+def test_a_self_test_measures_a_file_against_itself(tiny_files, tmp_path: Path) -> None:
+    result, path = bench([tiny_files["small"]], self_test=True, budget_s=2.0, out=tmp_path)
+    assert [artifact.path for artifact in result.artifacts] == [str(tiny_files["small"])] * 2
+    (pair,) = result.pairs
+    assert pair.of_itself
+    assert pair.blocks >= 3
+    assert read_result(path) == result
+
+
+def test_a_self_test_that_sees_ghosts_fails_the_check(tiny_files, tmp_path: Path) -> None:
+    result, _ = bench([tiny_files["small"]], self_test=True, budget_s=1.0, out=tmp_path)
+    ghost = replace(result, pairs=(replace(result.pairs[0], verdict=Verdict.FASTER),), validity=Validity.DEGRADED)
+    assert next(iter(of_self_tests(ghost.pairs))).kind == "self_test"
+    assert exit_code(replace(ghost, warnings=tuple(of_self_tests(ghost.pairs)))) == 7
+    assert exit_code(replace(result, warnings=(), validity=Validity.VALID)) == 0
+
+
+def test_a_self_test_takes_no_pairs(tiny_files, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="self-test"):
+        bench([], pairs=[(tiny_files["small"], tiny_files["large"])], self_test=True, out=tmp_path)
+
+
+def test_a_run_ends_when_its_ratio_is_known(tiny_files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a precision that any run reaches, eight blocks are enough."""
+    monkeypatch.setattr("dsmobile.benchmark.statistics.PRECISION", 100.0)
+    result, _ = bench([], pairs=[(tiny_files["small"], tiny_files["large"])], budget_s=60.0, out=tmp_path)
+    assert result.settings["stopped_by"] == "precision"
+    assert 8 <= result.settings["blocks"] <= 8 + 16
+    assert result.settings["elapsed_s"] < 50

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from dsmobile.benchmark.result import Verdict
-from dsmobile.benchmark.statistics import log_ratio, median_interval
+from dsmobile.benchmark.statistics import PILOT_BLOCKS, PRECISION, far_out, log_ratio, median_interval, precise, unlike_ratio
 from dsmobile.benchmark.verdict import verdict
 
 
@@ -76,23 +76,93 @@ def test_equal_networks_get_a_false_verdict_5_times_in_100() -> None:
     assert np.mean([found is not Verdict.NO_DIFFERENCE_SHOWN for found in verdicts]) == pytest.approx(0.05, abs=0.015)
 
 
-def test_the_minimum_detectable_difference_is_detected_90_times_in_100() -> None:
+def test_the_minimum_detectable_difference_is_detected_at_least_90_times_in_100() -> None:
     typical = np.median([found.minimum_detectable for found in simulate(1.0, 12)])
     shown = [verdict(found.interval) is Verdict.FASTER for found in simulate(1.0 + typical, 12, seed=1)]
-    assert np.mean(shown) == pytest.approx(0.90, abs=0.03)
+    assert 0.90 <= np.mean(shown) <= 0.97
 
 
-def test_recorded_noise_gives_false_verdicts_as_often_as_promised(shared_data) -> None:
-    """One network against itself: neighbouring processes of the recorded trace as blocks of eight."""
-    trace = np.load(shared_data / "noise" / "litert_mobilenet_v1_float32_1thread.npz")["latency_ns"]
-    medians = np.median(trace, axis=1)
-    false = []
-    for start in range(0, len(medians) - 16, 2):
-        window = medians[start : start + 16].reshape(8, 2)
-        swap = np.random.RandomState(start).rand(8) < 0.5  # the order within a block is drawn
+def sequential(numerator, denominator):
+    """A run whose budget allows so many blocks: it ends when the ratio is precise, else at the last block."""
+    for count in range(PILOT_BLOCKS, len(numerator)):
+        if precise(numerator[:count], denominator[:count]):
+            return log_ratio(numerator[:count], denominator[:count], pilot=PILOT_BLOCKS)
+    return log_ratio(numerator, denominator)
+
+
+@pytest.mark.parametrize("spread", [0.02, 0.05, 0.10])
+def test_stopping_keeps_the_error_rate_whatever_the_spread(spread: float) -> None:
+    """40 blocks at most. Stopping on the ordinary t interval gives up to 7.3% false verdicts here (at a spread of 5%)."""
+    generator = np.random.RandomState(0)
+    runs = [sequential(list(np.exp(generator.normal(0, spread, 40))), [1.0] * 40) for _ in range(1000)]
+    missed = np.mean([not run.interval[0] <= 1.0 <= run.interval[1] for run in runs])
+    assert missed < 0.055 + 2 * np.sqrt(0.05 * 0.95 / 1000)
+
+
+def test_a_run_that_stops_early_is_precise_and_at_least_eight_blocks_long() -> None:
+    generator = np.random.RandomState(1)
+    lengths = set()
+    for _ in range(100):
+        run = sequential(list(np.exp(generator.normal(0, 0.03, 60))), [1.0] * 60)
+        lengths.add(run.blocks)
+        assert run.blocks == 60 or (run.half_width < PRECISION and run.blocks >= 8)
+    assert min(lengths) >= 8
+    assert len(lengths) > 10
+
+
+def test_steins_interval_is_the_textbooks() -> None:
+    logs = np.random.RandomState(2).normal(0, [0.05] * 8 + [0.001] * 12)
+    found = log_ratio(list(np.exp(logs)), [1.0] * 20, pilot=8)
+    by_hand = stats.t.ppf(0.975, 7) * np.std(logs[:8], ddof=1) / np.sqrt(20)
+    assert np.log(found.interval[1] / found.ratio) == pytest.approx(by_hand)
+    assert log_ratio(list(np.exp(logs)), [1.0] * 20).half_width < found.half_width
+
+
+def replays(shared_data, blocks: int = 40, count: int = 200):
+    """Runs of one network against itself: neighbouring processes of the recorded trace as blocks, from every place of it."""
+    medians = np.median(np.load(shared_data / "noise" / "litert_mobilenet_v1_float32_1thread.npz")["latency_ns"], axis=1)
+    generator = np.random.RandomState(0)
+    for start in np.linspace(0, len(medians), count, endpoint=False).astype(int):
+        window = np.roll(medians, -start)[: 2 * blocks].reshape(blocks, 2)
+        swap = generator.rand(blocks) < 0.5  # the order within a block is drawn
         window[swap] = window[swap][:, ::-1]
-        false.append(verdict(log_ratio(list(window[:, 0]), list(window[:, 1])).interval) is not Verdict.NO_DIFFERENCE_SHOWN)
-    assert np.mean(false) < 0.12
+        yield list(window[:, 0]), list(window[:, 1])
+
+
+@pytest.mark.parametrize("blocks", [8, 40, 100])
+def test_recorded_noise_gives_no_more_false_verdicts_than_promised(shared_data, blocks: int) -> None:
+    """At most 8% of 200 self-tests, of which 5% are promised and the rest is chance."""
+    verdicts = [verdict(sequential(*medians).interval) for medians in replays(shared_data, blocks)]
+    assert np.mean([found is not Verdict.NO_DIFFERENCE_SHOWN for found in verdicts]) <= 0.08
+
+
+@pytest.mark.parametrize("blocks", [8, 40])
+def test_recorded_noise_hides_no_difference_that_a_run_claims_to_show(shared_data, blocks: int) -> None:
+    """Each run is repeated with the smallest difference that it claimed to be able to show: 90% must show it."""
+    shown = []
+    for one, other in replays(shared_data, blocks):
+        claimed = 1.0 + sequential(one, other).minimum_detectable
+        shown.append(verdict(sequential([value * claimed for value in one], other).interval) is Verdict.FASTER)
+    assert np.mean(shown) >= 0.90
+
+
+def test_two_runs_are_compared_by_welchs_t() -> None:
+    generator = np.random.RandomState(3)
+    a, b = np.exp(generator.normal(0.1, 0.05, 12)), np.exp(generator.normal(0, 0.01, 30))
+    found = unlike_ratio(list(a), list(b))
+    expected = stats.ttest_ind(np.log(a), np.log(b), equal_var=False).confidence_interval(0.95)
+    assert np.log(found.interval) == pytest.approx([expected.low, expected.high])
+    assert unlike_ratio([2.0, 2.0], [1.0, 1.0]).interval == pytest.approx((2.0, 2.0))
+    with pytest.raises(ValueError, match="two"):
+        unlike_ratio([1.0], [1.0, 2.0])
+
+
+def test_what_lies_far_out_is_pointed_at() -> None:
+    values = list(np.random.RandomState(4).normal(100, 1, 30))
+    assert far_out(values) == []
+    assert far_out([*values[:10], 150.0, *values[10:], 60.0]) == [10, 31]
+    assert far_out([1.0, 1.0, 50.0]) == []
+    assert far_out([5.0] * 20) == []
 
 
 @pytest.mark.parametrize(
