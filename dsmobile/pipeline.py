@@ -207,6 +207,13 @@ def bench(artifacts: list[Path], **options: Any) -> Any:
     return run(artifacts, **options)
 
 
+def compare(first: Path, second: Path, *, force: bool = False) -> Any:
+    """Two results side by side; see `dsmobile.benchmark.compare.compare`."""
+    from dsmobile.benchmark.compare import compare as run
+
+    return run(first, second, force=force)
+
+
 def report(results: list[Path], file_format: str = "html", out: Path | None = None, *, force: bool = False) -> Any:
     """Results as one HTML page, Markdown, CSV or JSON; see `dsmobile.reporting.write.write_report`."""
     from dsmobile.reporting.write import write_report
