@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+_USAGE = " | --facts | --check | --bundle FOLDER | --keep [--governor NAME] [--patience SECONDS] | --settle SECONDS\n"
+
 
 def _as_package() -> None:
     """Makes this folder the package `device_bench` without adding anything else to the import path."""
@@ -20,10 +22,18 @@ def _as_package() -> None:
 
 
 def main(arguments: "list[str]") -> int:
-    """Runs a plan (PLAN.json SAMPLES.json), tells what the device is (--facts), or is one of a plan's processes (--replicate)."""
+    """Does what its arguments say.
+
+    `PLAN.json SAMPLES.json` runs a plan; `--facts` tells what the device is; `--check` in which state it is; `--keep` holds it for one
+    benchmark; `--bundle FOLDER` runs a plan that was carried here; `--settle SECONDS` waits until it is quiet and cool; `--replicate` is one of
+    a plan's processes.
+    """
     if sys.version_info < (3, 9):
         sys.stderr.write("device_bench needs Python 3.9 or newer; this is %d.%d\n" % sys.version_info[:2])
         return 2
+    from device_bench import site
+
+    arguments = site.enter(arguments)
     if arguments[:1] == ["--replicate"]:
         from device_bench import replicate
 
@@ -35,14 +45,46 @@ def main(arguments: "list[str]") -> int:
 
         sys.stdout.write(json.dumps(machine.facts()) + "\n")
         return 0
+    if arguments[:1] == ["--prove"] and len(arguments) == 2:
+        from device_bench import proof
+
+        return proof.main(arguments[1])
+    if arguments[:1] == ["--bundle"] and len(arguments) == 2:
+        from device_bench import bundled
+
+        return bundled.main(arguments[1])
+    if arguments[:1] in (["--keep"], ["--settle"], ["--check"]):
+        return _state(arguments)
     flags = {argument for argument in arguments if argument.startswith("--")}
     paths = [argument for argument in arguments if not argument.startswith("--")]
     if len(paths) != 2 or flags - {"--echo", "--lifeline"}:
-        sys.stderr.write("usage: python -m device_bench PLAN.json SAMPLES.json [--echo] [--lifeline] | --facts\n")
+        sys.stderr.write("usage: python -m device_bench PLAN.json SAMPLES.json [--echo] [--lifeline]" + _USAGE)
         return 2
     from device_bench import controller
 
     return controller.main(paths[0], paths[1], echo="--echo" in flags, lifeline="--lifeline" in flags)
+
+
+def _state(arguments: "list[str]") -> int:
+    """What concerns the state of the device: each option has a value."""
+    options = {name: value for name, value in zip(arguments[1::2], arguments[2::2])}  # noqa: B905, C416 - Python 3.9
+    try:
+        if arguments[0] == "--settle" and len(arguments) == 2:
+            from device_bench import settle
+
+            return settle.main(float(arguments[1]))
+        if arguments[0] == "--check" and len(arguments) == 1:
+            from device_bench import check
+
+            return check.main()
+        if arguments[0] == "--keep" and len(arguments) % 2 and not options.keys() - {"--governor", "--patience"}:
+            from device_bench import keeper
+
+            return keeper.main(options.get("--governor"), float(options["--patience"]) if "--patience" in options else None)
+    except ValueError:
+        pass  # no number
+    sys.stderr.write("usage: python -m device_bench " + _USAGE[3:])
+    return 2
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from typing import Any, Callable, Dict, List, Optional
@@ -17,6 +19,7 @@ from .machine import facts
 from .records import ReplicateSample, RunPlan, header, to_line
 
 STOPPED = 130
+LEAST_BLOCKS = 3
 _TAIL_LINES = 12
 _TAIL_CHARACTERS = 2000
 _child: Optional["subprocess.Popen[bytes]"] = None
@@ -37,7 +40,7 @@ def main(plan_path: str, samples_path: str, *, echo: bool, lifeline: bool) -> in
     if lifeline:
         end_with_stdin(kill_child)
     for number in (signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGTERM)):
-        signal.signal(number, _stop)
+        signal.signal(number, stop)
     try:
         with open(plan_path, encoding="utf-8") as file:
             plan = RunPlan.from_json(json.load(file))
@@ -70,21 +73,29 @@ def run(plan: RunPlan, write: Callable[[Dict[str, Any]], None], *, new: bool = T
         new: Whether the samples begin here and need their header.
     """
     if new:
-        write(header(facts()))
+        write(header(facts(), plan))
+    started = time.monotonic()
     for block in plan.blocks:
+        if plan.budget_s and block.index >= LEAST_BLOCKS and time.monotonic() - started > plan.budget_s:
+            break
         write({"kind": "conditions", "when": "before", "block": block.index, **snapshot()})
         for position, artifact in enumerate(block.order):
-            sample = replicate(plan, artifact)
+            sample = replicate(plan, artifact, functools.partial(_tell, write, block.index, artifact))
             write(replace(sample, block=block.index, position=position, artifact=artifact).to_json())
         write({"kind": "conditions", "when": "after", "block": block.index, **snapshot()})
 
 
-def replicate(plan: RunPlan, artifact: int) -> ReplicateSample:
+def _tell(write: Callable[[Dict[str, Any]], None], block: int, artifact: int, moment: Dict[str, Any]) -> None:
+    write({**moment, "block": block, "artifact": artifact})
+
+
+def replicate(plan: RunPlan, artifact: int, tell: Callable[[Dict[str, Any]], None]) -> ReplicateSample:
     """Runs one artifact in a fresh process.
 
     Args:
         plan: How to measure.
         artifact: Its index.
+        tell: Takes the moments of a run without a pause, as they come.
 
     Returns:
         What it measured, or why it failed.
@@ -95,7 +106,7 @@ def replicate(plan: RunPlan, artifact: int) -> ReplicateSample:
     started = time.perf_counter_ns()
     _child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment())
     try:
-        out, err = _communicate(_child, plan.timeout_s)
+        out, err = _sustained(_child, plan, tell) if plan.sustained_s else _communicate(_child, plan.timeout_s)
     except subprocess.TimeoutExpired:
         kill_child()
         return ReplicateSample(0, 0, artifact, error="it did not finish within %g s" % plan.timeout_s, wall_ns=time.perf_counter_ns() - started)
@@ -131,6 +142,32 @@ def _communicate(child: "subprocess.Popen[bytes]", timeout_s: float) -> "tuple[b
         child.stdin = lifeline
 
 
+def _sustained(child: "subprocess.Popen[bytes]", plan: RunPlan, tell: Callable[[Dict[str, Any]], None]) -> "tuple[bytes, bytes]":
+    """Reads a process that runs without a pause: its moments as they come, its answer at the end."""
+    assert child.stdout is not None and child.stderr is not None  # noqa: S101
+    said: List[bytes] = []
+    listener = threading.Thread(target=lambda pipe=child.stderr: said.append(pipe.read()), daemon=True)
+    listener.start()
+    too_long = threading.Timer(plan.sustained_s + plan.timeout_s, child.kill)
+    too_long.daemon = True
+    too_long.start()
+    answer = b""
+    try:
+        for line in child.stdout:
+            try:
+                document = json.loads(line)
+            except ValueError:
+                continue
+            if document.get("kind") == "moment":
+                tell(document)
+            else:
+                answer = line
+    finally:
+        too_long.cancel()
+    listener.join()
+    return answer, b"".join(said)
+
+
 def kill_child() -> int:
     """Ends the process that measures, if there is one, and waits for it; returns its exit status."""
     child = _child
@@ -145,7 +182,8 @@ def kill_child() -> int:
     return status
 
 
-def _stop(number: int, _: Any) -> None:
+def stop(number: int, _: Any) -> None:
+    """What a signal does: ends the process that measures, then this one."""
     signal.signal(number, signal.SIG_IGN)
     kill_child()
     sys.exit(STOPPED if number == signal.SIGINT else 128 + number)

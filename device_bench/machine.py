@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import importlib.util
 import os
 import platform
 import struct
+import subprocess
 import sys
+import sysconfig
 from typing import Any, Dict, FrozenSet, Iterable, List, Optional
+
+from .system_files import read as read
 
 MODULES = {"litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime", "onnxruntime": "onnxruntime"}
 PACKAGES = {"litert": "ai-edge-litert", "tflite-runtime": "tflite-runtime", "onnxruntime": "onnxruntime"}
 # How /proc/cpuinfo calls what makes 8-bit convolutions fast and exact: x86 and ARM names.
 _INT8_FLAGS = {"avx512_vnni": "vnni", "avx_vnni": "vnni", "asimddp": "dotprod", "i8mm": "i8mm", "avx2": "avx2", "avx512f": "avx512"}
+NATIVE = "benchmark_model"
+_DPKG_TIMEOUT_S = 10.0
+_PIECE = 1 << 20
 _X86 = ("x86_64", "amd64", "i386", "i686", "x86")
 
 
@@ -25,6 +33,11 @@ def facts() -> Dict[str, Any]:
         "system_release": platform.release(),
         "machine": platform.machine(),
         "pointer_bits": struct.calcsize("P") * 8,
+        "userland_architecture": _dpkg_architecture(),
+        "os_release": _os_release(),
+        "libc": _libc(),
+        "python_implementation": platform.python_implementation(),
+        "python_abi": sysconfig.get_config_var("SOABI"),
         "board": _board(),
         "cpu_model": _cpu_model(cpuinfo),
         "cpu_features": sorted(int8_features(cpu_flags(cpuinfo))),
@@ -32,18 +45,57 @@ def facts() -> Dict[str, Any]:
         "memory_bytes": memory_bytes(),
         "python_version": platform.python_version(),
         "numpy_version": _version("numpy", "numpy"),
-        "runtimes": {name: _version(module, PACKAGES[name]) for name, module in MODULES.items()},
+        "runtimes": {**{name: _version(module, PACKAGES[name]) for name, module in MODULES.items()}, NATIVE: native_version()},
         "emulated": emulated(),
         "turbo": _turbo(),
     }
 
 
-def read(path: str) -> Optional[str]:
-    """A small text file of the system; None where there is none or it may not be read."""
+def native_tool() -> str:
+    """Where the native `benchmark_model` lies on a device, if it was pushed; its content is what it is, whatever its name."""
+    return os.path.join(os.path.expanduser("~"), ".cache", "dsmobile", "tools", "benchmark_model")
+
+
+def native_version() -> Optional[str]:
+    """The tool prints no version: the start of its SHA-256 stands for one; None where there is no tool."""
+    digest = hashlib.sha256()
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
+        with open(native_tool(), "rb") as file:
+            for piece in iter(lambda: file.read(_PIECE), b""):
+                digest.update(piece)
     except OSError:
+        return None
+    return "sha256:" + digest.hexdigest()[:12]
+
+
+def _dpkg_architecture() -> Optional[str]:
+    """Of the packages of this system, which may be 32-bit under a kernel that says aarch64."""
+    try:
+        command = ["dpkg", "--print-architecture"]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_DPKG_TIMEOUT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode("ascii", "replace").strip() or None if not done.returncode else None
+
+
+def _os_release() -> Optional[Dict[str, Optional[str]]]:
+    """Distribution and release; Raspberry Pi OS calls itself debian (64-bit) or raspbian (32-bit)."""
+    fields: Dict[str, str] = {}
+    for line in (read("/etc/os-release") or read("/usr/lib/os-release") or "").splitlines():
+        name, equals, value = line.partition("=")
+        if equals:
+            fields[name.strip()] = value.strip().strip("\"'")
+    names = {"id": "ID", "version_id": "VERSION_ID", "codename": "VERSION_CODENAME"}
+    return {key: fields.get(name) or None for key, name in names.items()} if fields.get("ID") else None
+
+
+def _libc() -> Optional[str]:
+    """`glibc 2.36`, or `musl`; None where it is neither or unknown."""
+    if "musl" in (sysconfig.get_config_var("SOABI") or "") + (sysconfig.get_config_var("HOST_GNU_TYPE") or ""):
+        return "musl"
+    try:
+        return os.confstr("CS_GNU_LIBC_VERSION")
+    except (AttributeError, ValueError, OSError):
         return None
 
 
@@ -83,15 +135,6 @@ def memory_bytes() -> Optional[int]:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         return None
-
-
-def meminfo(key: str) -> Optional[int]:
-    """A figure of /proc/meminfo in bytes."""
-    for line in (read("/proc/meminfo") or "").splitlines():
-        name, _, value = line.partition(":")
-        if name == key:
-            return int(value.split()[0]) * 1024
-    return None
 
 
 def _cpu_model(cpuinfo: str) -> Optional[str]:

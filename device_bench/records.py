@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 PLAN_SCHEMA = "dsmobile.run_plan/1"
 SAMPLES_SCHEMA = "dsmobile.samples/1"
-RUNTIMES = ("litert", "tflite-runtime", "onnxruntime")
+RUNTIMES = ("litert", "tflite-runtime", "onnxruntime", "benchmark_model")
 
 
 @dataclass(frozen=True)
@@ -17,12 +17,13 @@ class PlannedArtifact:
 
     Args:
         path: The file on the device, absolute.
-        runtime: `litert`, `tflite-runtime` or `onnxruntime`.
+        runtime: `litert`, `tflite-runtime`, `onnxruntime`, or `benchmark_model`, the native tool.
         seed: Seed of its input.
         low: The lowest real value of its input.
         high: The highest.
         layout: `nhwc`, `nchw`, or empty where unknown.
         reduced_range: Whether its int8 weights have 7 bits, so that no kernel can saturate.
+        sha256: Its hash, by which samples are known again on another machine; empty where nobody will ask.
     """
 
     path: str
@@ -32,6 +33,7 @@ class PlannedArtifact:
     high: float = 1.0
     layout: str = ""
     reduced_range: bool = False
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class RunPlan:
         min_count: At least so many inferences, however long they take.
         max_count: At most so many, however short they are.
         timeout_s: A process that takes longer is stopped and counts as failed.
+        budget_s: Where it is not 0, no further block begins after so many seconds, of which three are run in any case.
+        sustained_s: Where it is not 0, each process runs for so long without a pause and tells every second what it saw.
     """
 
     artifacts: Tuple[PlannedArtifact, ...]
@@ -68,6 +72,8 @@ class RunPlan:
     min_count: int = 20
     max_count: int = 1000
     timeout_s: float = 120.0
+    budget_s: float = 0.0
+    sustained_s: float = 0.0
 
     def to_json(self) -> Dict[str, Any]:
         """The JSON form."""
@@ -100,6 +106,8 @@ class RunPlan:
             raise ValueError("a block names an artifact that the plan does not have")
         if self.threads < 1 or self.measure_s < 0 or self.timeout_s <= 0 or not 1 <= self.min_count <= self.max_count:
             raise ValueError("threads, measure_s, min_count, max_count or timeout_s is out of range")
+        if self.budget_s < 0 or self.sustained_s < 0:
+            raise ValueError("budget_s or sustained_s is negative")
 
 
 @dataclass(frozen=True)
@@ -118,6 +126,39 @@ class Probe:
 
 
 @dataclass(frozen=True)
+class Summary:
+    """What a tool tells of its inferences where it does not tell each of them: the native `benchmark_model`. None where it is not printed.
+
+    Args:
+        tool: `tflite` (TensorFlow Lite's benchmark_model) or `litert` (LiteRT's, on its CompiledModel).
+        statistic: What `latency_ns` is: `median`, or `mean` where the tool prints no median.
+        latency_ns: The figure to use.
+        count: Inferences, the tool's own warm-up not included.
+        mean_ns: Their mean.
+        median_ns: Their median.
+        min_ns: The fastest.
+        max_ns: The slowest.
+        std_ns: Their standard deviation.
+        p5_ns: Their 5th percentile.
+        p95_ns: Their 95th percentile.
+        resolution_ns: The step in which the tool prints `latency_ns`, at worst.
+    """
+
+    tool: str
+    statistic: str
+    latency_ns: float
+    count: Optional[int] = None
+    mean_ns: Optional[float] = None
+    median_ns: Optional[float] = None
+    min_ns: Optional[float] = None
+    max_ns: Optional[float] = None
+    std_ns: Optional[float] = None
+    p5_ns: Optional[float] = None
+    p95_ns: Optional[float] = None
+    resolution_ns: float = 1000.0
+
+
+@dataclass(frozen=True)
 class ReplicateSample:
     """One fresh process of one artifact: raw nanoseconds.
 
@@ -130,6 +171,7 @@ class ReplicateSample:
         runtime_version: The runtime's version.
         exact_kernels: `native`, `x64quantprecision`, or empty where the model is not int8 ONNX.
         delegate: `XNNPACK` where the runtime said so.
+        coverage: How much of the model it runs: see `delegation.coverage`; empty where the runtime does not tell.
         import_ns: Importing the runtime.
         load_ns: Opening the model until it can run.
         first_inference_ns: The first inference.
@@ -140,6 +182,7 @@ class ReplicateSample:
         probe: What the model answered; None where it failed.
         loop: How undisturbed the timed loop was: see `conditions.LoopWatch`.
         conditions: A snapshot taken as the loop ended: see `conditions.snapshot`.
+        summary: In place of `latency_ns`, where the runtime is a tool that tells no single inference.
     """
 
     block: int
@@ -160,6 +203,8 @@ class ReplicateSample:
     probe: Optional[Probe] = None
     loop: Dict[str, Any] = field(default_factory=dict)
     conditions: Dict[str, Any] = field(default_factory=dict)
+    summary: Optional[Summary] = None
+    coverage: Dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> Dict[str, Any]:
         """The JSON form: a line of the samples."""
@@ -176,7 +221,36 @@ class ReplicateSample:
         values["latency_ns"] = tuple(values["latency_ns"])
         if values["probe"] is not None:
             values["probe"] = Probe(**{**values["probe"], "values": tuple(values["probe"]["values"])})
+        if values.get("summary") is not None:
+            values["summary"] = Summary(**values["summary"])
         return cls(**values)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """About a second of a process that runs without a pause.
+
+    Args:
+        block: Which block the process belongs to.
+        artifact: The artifact's index in the plan.
+        at_s: When it ended, from the beginning of the loop.
+        count: How many inferences it holds.
+        median_ns: Their median.
+        p90_ns: Their 90th percentile.
+        conditions: A snapshot at its end: see `conditions.snapshot`.
+    """
+
+    block: int
+    artifact: int
+    at_s: float
+    count: int
+    median_ns: float
+    p90_ns: float
+    conditions: Dict[str, Any]
+
+    def to_json(self) -> Dict[str, Any]:
+        """The JSON form: a line of the samples."""
+        return {"kind": "moment", **asdict(self)}
 
 
 @dataclass(frozen=True)
@@ -187,16 +261,23 @@ class Samples:
         facts: What the machine is.
         replicates: The processes, in the order they ran.
         conditions: Snapshots around the blocks.
+        moments: Of processes that ran without a pause.
+        threads: Threads of the runtime; 0 where the header does not say.
+        files: The hashes of the artifacts, in the order of their indices; empty where the header does not say.
     """
 
     facts: Dict[str, Any]
     replicates: Tuple[ReplicateSample, ...]
     conditions: Tuple[Dict[str, Any], ...]
+    moments: Tuple[Moment, ...] = ()
+    threads: int = 0
+    files: Tuple[str, ...] = ()
 
 
-def header(facts: Mapping[str, Any]) -> Dict[str, Any]:
-    """The first line of the samples."""
-    return {"schema": SAMPLES_SCHEMA, "kind": "header", "facts": dict(facts)}
+def header(facts: Mapping[str, Any], plan: RunPlan) -> Dict[str, Any]:
+    """The first line of the samples: what the machine is, and what was asked of it."""
+    files = [artifact.sha256 for artifact in plan.artifacts]
+    return {"schema": SAMPLES_SCHEMA, "kind": "header", "facts": dict(facts), "threads": plan.threads, "files": files}
 
 
 def to_line(document: Mapping[str, Any]) -> str:
@@ -214,13 +295,17 @@ def read_samples(text: str) -> Samples:
     documents: List[Dict[str, Any]] = [json.loads(line) for line in lines[:-1] if line]
     if not documents:
         raise ValueError("no samples")
-    facts = _body(documents[0], SAMPLES_SCHEMA)["facts"]
+    first = _body(documents[0], SAMPLES_SCHEMA)
+    of_kind: Dict[str, List[Dict[str, Any]]] = {}
+    for document in documents:
+        of_kind.setdefault(document["kind"], []).append({key: value for key, value in document.items() if key != "kind"})
     return Samples(
-        facts=facts,
-        replicates=tuple(ReplicateSample.from_json(document) for document in documents if document["kind"] == "replicate"),
-        conditions=tuple(
-            {key: value for key, value in document.items() if key != "kind"} for document in documents if document["kind"] == "conditions"
-        ),
+        facts=first["facts"],
+        replicates=tuple(ReplicateSample.from_json(document) for document in of_kind.get("replicate", [])),
+        conditions=tuple(of_kind.get("conditions", [])),
+        moments=tuple(Moment(**document) for document in of_kind.get("moment", [])),
+        threads=int(first.get("threads", 0)),
+        files=tuple(str(digest) for digest in first.get("files", ())),
     )
 
 

@@ -11,6 +11,7 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from .records import PlannedArtifact, RunPlan, to_line
+from .sustained import sustain
 from .warmup import truncation
 
 _MOST_ROUNDS = 3  # as long again, twice, where the warm-up has not ended
@@ -30,23 +31,38 @@ def main(request: str) -> int:
     end_with_stdin()
     plan = RunPlan.from_json(json.loads(request))
     _limit_memory()
+
+    def answer_line(document: Dict[str, Any]) -> None:
+        line = to_line(document).encode()
+        while line:
+            line = line[os.write(answer, line) :]
+
     try:
-        document = measure(plan.artifacts[0], plan)
+        document = measure(plan.artifacts[0], plan, answer_line)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a stranger's model makes a runtime raise
         document = {"error": "%s: %s" % (type(error).__name__, error)}
-    line = to_line(document).encode()
-    while line:
-        line = line[os.write(answer, line) :]
+    answer_line(document)
     sys.stderr.flush()
     os._exit(0)  # some runtimes crash on their way out, after their work is done
 
 
-def measure(artifact: PlannedArtifact, plan: RunPlan) -> Dict[str, Any]:
+def measure(artifact: PlannedArtifact, plan: RunPlan, tell: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
     """Measures one artifact in this process.
+
+    Args:
+        artifact: The model.
+        plan: How.
+        tell: Takes what is said before the end: the moments of a run without a pause.
 
     Returns:
         Fields of a `ReplicateSample`.
     """
+    from .machine import NATIVE
+
+    if artifact.runtime == NATIVE:
+        from . import native
+
+        return native.measure(artifact, plan)
     from .conditions import LoopWatch, snapshot
     from .runtimes import import_runtime, open_model
 
@@ -60,11 +76,16 @@ def measure(artifact: PlannedArtifact, plan: RunPlan) -> Dict[str, Any]:
     values, step = opened.output(outputs)
     probe = _probe(values, step)
     watch = LoopWatch()
-    latency_ns, warmup_count, finished = until_steady(opened.invoke, plan)
+    if plan.sustained_s:
+        latency_ns, _ = sustain(opened.invoke, plan.sustained_s, snapshot, lambda moment: tell({"kind": "moment", **moment}))
+        warmup_count, finished = truncation(latency_ns)
+    else:
+        latency_ns, warmup_count, finished = until_steady(opened.invoke, plan)
     loop = watch.stop()
     return {
         "runtime_version": version,
         "exact_kernels": opened.exact_kernels,
+        "coverage": opened.coverage or {},
         "import_ns": import_ns,
         "load_ns": opened.load_ns,
         "first_inference_ns": first_inference_ns,

@@ -8,10 +8,11 @@ import mmap
 import os
 import platform
 import time
-from typing import Any, Callable, Iterable, List, NamedTuple, Tuple
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from .delegation import coverage
 from .inputs import probe_input
 from .machine import MODULES, PACKAGES, cpu_flags, int8_features, int8_saturates, read
 from .records import PlannedArtifact
@@ -27,12 +28,14 @@ class Opened(NamedTuple):
         output: From what `invoke` returned to the first output in real numbers, and its quantization step (0 where it is float).
         load_ns: How long it took to open it until it could run.
         exact_kernels: `native`, `x64quantprecision`, or empty where it is not int8 ONNX.
+        coverage: How much of it a delegate runs: see `delegation.coverage`.
     """
 
     invoke: Callable[[], Any]
     output: Callable[[Any], Tuple[Any, float]]
     load_ns: int
     exact_kernels: str
+    coverage: Optional[Dict[str, int]] = None
 
 
 def import_runtime(runtime: str) -> Tuple[Any, str, int]:
@@ -90,7 +93,7 @@ def _open_tflite(module: Any, artifact: PlannedArtifact, threads: int) -> Opened
             return stored, 0.0
         return (stored.astype(np.float64) - int(zero_points[0])) * float(scales[0]), float(scales[0])
 
-    return Opened(interpreter.invoke, output, load_ns, "")
+    return Opened(interpreter.invoke, output, load_ns, "", coverage(interpreter))
 
 
 def _open_onnx(module: Any, artifact: PlannedArtifact, threads: int) -> Opened:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import dsmobile
-from device_bench.records import ReplicateSample
+from device_bench.records import Moment, ReplicateSample
 from dsmobile.benchmark import result
 from dsmobile.benchmark.conditions import Kind, judge, validity
 from dsmobile.benchmark.measure import PRECISION_REACHED, Measured
+from dsmobile.benchmark.plan import ENOUGH_BLOCKS
 from dsmobile.benchmark.process import median_ns, paired, replicate_of, undisturbed_ns
-from dsmobile.benchmark.result import ArtifactResult, PairResult, Result, Verdict
+from dsmobile.benchmark.result import ArtifactResult, PairResult, Replicate, Result, Sustained, Verdict
 from dsmobile.benchmark.statistics import PILOT_BLOCKS, far_out, log_ratio, median_interval
 from dsmobile.benchmark.subjects import Subject
+from dsmobile.benchmark.sustained import SUSTAINED, batches, over_time, replicate_over_time
 from dsmobile.benchmark.verdict import verdict
 from dsmobile.errors import DeviceError
+
+# A run without a pause is there to find these; they do not make it INVALID.
+FOUND_OVER_TIME = (Kind.THROTTLED.label, Kind.CLOCK_CHANGED.label)
 
 
 def conclude(
@@ -47,7 +53,7 @@ def conclude(
     Raises:
         DeviceError: No process of one of the files ended well.
     """
-    threads = int(settings["threads"])
+    threads, pace = int(settings["threads"]), measured.pace
     kept = [
         [sample for sample in measured.samples.replicates if sample.artifact == index and sample.block >= 0 and not sample.error]
         for index in range(len(subjects))
@@ -57,24 +63,38 @@ def conclude(
             raise DeviceError(
                 f"no process that measured {subject.path.name} ended well", "see whether the device has enough memory, then measure again"
             )
-    results = tuple(_artifact(subject, runtimes[subject.format], threads, samples) for subject, samples in zip(subjects, kept, strict=True))
+    replicates = [tuple(replicate_of(sample) for sample in samples) for samples in kept]
+    over_times: tuple[Sustained, ...] = ()
+    moments: list[list[Moment]] = []
+    if measured.stopped_by == SUSTAINED:
+        moments = [[moment for moment in measured.samples.moments if moment.artifact == index] for index in range(len(subjects))]
+        over_times = tuple(over_time(str(subject.path), told) for subject, told in zip(subjects, moments, strict=True))
+        replicates = [(replicate_over_time(samples[0], told),) for samples, told in zip(kept, moments, strict=True)]
+    results = tuple(
+        _artifact(subject, runtimes[subject.format], threads, samples, processes)
+        for subject, samples, processes in zip(subjects, kept, replicates, strict=True)
+    )
+    if over_times:
+        results = tuple(replace(artifact, interval_ns=median_interval(batches(told))) for artifact, told in zip(results, moments, strict=True))
     pairs = tuple(_pair(results[a], results[b], measured.stopped_by) for a, b in compared)
-    warnings = (*notes, *judge(measured.samples, subjects, threads=threads, blocks=measured.blocks), *of_self_tests(pairs))
+    blocks = ENOUGH_BLOCKS if over_times else measured.blocks
+    warnings = (*notes, *judge(measured.samples, subjects, threads=threads, blocks=blocks), *of_self_tests(pairs))
+    if over_times:
+        warnings = tuple(warning for warning in warnings if warning.kind != Kind.WARMUP_NOT_FINISHED.label)  # the warm-up is part of what is shown
     return Result(
         dsmobile_version=dsmobile.__version__,
         started_utc=started.isoformat(timespec="seconds"),
         device=device,
         metric="latency",
-        validity=validity(warnings),
+        validity=validity(warning for warning in warnings if not (over_times and warning.kind in FOUND_OVER_TIME)),
         warnings=warnings,
         settings={
             **settings,
             "elapsed_s": round(measured.elapsed_s, 3),
             "blocks": measured.blocks,
             "stopped_by": measured.stopped_by,
-            "measure_s": measured.pace.measure_s,
-            "min_count": measured.pace.min_count,
-            "max_count": measured.pace.max_count,
+            "rests": [{key: rest[key] for key in ("settled", "waited_s", "reasons")} for rest in measured.rests],
+            **({"measure_s": pace.measure_s, "min_count": pace.min_count, "max_count": pace.max_count} if pace else {}),
             "warmup": "MSER-5, batches represented by their medians",
             "ratio_estimator": "exp(mean over blocks of log(median / median)), t interval",
         },
@@ -82,11 +102,11 @@ def conclude(
         conditions=measured.samples.conditions,
         artifacts=results,
         pairs=pairs,
+        sustained=over_times,
     )
 
 
-def _artifact(subject: Subject, runtime: str, threads: int, samples: Sequence[ReplicateSample]) -> ArtifactResult:
-    replicates = tuple(replicate_of(sample) for sample in samples)
+def _artifact(subject: Subject, runtime: str, threads: int, samples: Sequence[ReplicateSample], replicates: tuple[Replicate, ...]) -> ArtifactResult:
     medians = [replicate.median_ns for replicate in replicates]
     memory = [replicate.peak_memory_bytes for replicate in replicates if replicate.peak_memory_bytes is not None]
     manifest = subject.manifest

@@ -4,81 +4,22 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Sequence
-from enum import Enum
+from itertools import groupby
 from typing import Any
 
 from device_bench.records import ReplicateSample, Samples
 from dsmobile.benchmark import result
+from dsmobile.benchmark.device_state import of_the_clocks, of_the_machine, seen
+from dsmobile.benchmark.kinds import Kind as Kind
+from dsmobile.benchmark.kinds import validity as validity
 from dsmobile.benchmark.numerics import as_exported, finite, same_answer
 from dsmobile.benchmark.plan import ENOUGH_BLOCKS
-from dsmobile.benchmark.result import Validity
 from dsmobile.benchmark.subjects import Subject
 
 BUSY_CPU, PREEMPTED_SHARE, STOLEN_SHARE = 0.3, 0.05, 0.03
 DISTURBED_SHARE, UNFINISHED_SHARE = 0.2, 0.5
-CLOCK_STEP_NS, CLOCK_DRIFT = 50_000_000, 1e-3
-FREQUENCY_RANGE = 1.1
-MANY_MAJOR_FAULTS, LITTLE_MEMORY = 10, 0.05
-_THROTTLED_NOW, _THROTTLED_SINCE_BOOT = 0xF, 0xF0000
-
-
-class Kind(Enum):
-    """What can be wrong: its name in JSON, what that makes of the measurement, and what to do."""
-
-    EMULATED = ("emulated", Validity.INVALID, "times on an emulated processor mean nothing: measure on the real device")
-    THROTTLED = ("throttled", Validity.INVALID, "let the device cool down, give it a fan or a stronger power supply, then measure again")
-    CLOCK_STEPPED = ("clock_stepped", Validity.INVALID, "wait until the device has set its time and does not sleep, then measure again")
-    NUMERICS = ("numerics", Validity.INVALID, "export the model again, or install another version of the runtime on the device")
-    RUNTIME_CHANGED = ("runtime_changed", Validity.INVALID, "do not install anything on the device while it measures, then measure again")
-    RUNTIME_FALLBACK = (
-        "runtime_fallback",
-        Validity.DEGRADED,
-        "do not compare these figures with those of LiteRT; install ai-edge-litert where there is a wheel",
-    )
-    SELF_TEST = (
-        "self_test",
-        Validity.DEGRADED,
-        "one self-test in twenty says so by chance: repeat it; where it says so again, do not trust verdicts about differences of this size here",
-    )
-    SHORT_BUDGET = ("short_budget", Validity.DEGRADED, "give more time with --budget, or fewer artifacts")
-    FEW_BLOCKS = ("few_blocks", Validity.DEGRADED, "see why processes failed, then measure again")
-    REPLICATE_FAILED = ("replicate_failed", Validity.DEGRADED, "see whether the device has enough memory, then measure again")
-    BUSY_MACHINE = ("busy_machine", Validity.DEGRADED, "close what else runs, then measure again")
-    POWERSAVE_GOVERNOR = (
-        "powersave_governor",
-        Validity.DEGRADED,
-        "set the governor to performance while you measure: `sudo cpupower frequency-set -g performance`",
-    )
-    TURBO = ("turbo", Validity.DEGRADED, "switch turbo off while you measure, where differences of some percent matter")
-    CLOCK_CHANGED = ("clock_changed", Validity.DEGRADED, "fix the processor's frequency while you measure")
-    WARMUP_NOT_FINISHED = (
-        "warmup_not_finished",
-        Validity.DEGRADED,
-        "let the device rest and measure again on a quiet machine, with more --budget",
-    )
-    MEMORY_PRESSURE = ("memory_pressure", Validity.DEGRADED, "close what else runs on the device, or use a smaller model")
-    NOT_FINITE = (
-        "not_finite",
-        Validity.DEGRADED,
-        "check the model: its answer to a random input holds infinities or NaN, which can slow a processor down",
-    )
-
-    def __init__(self, label: str, weight: Validity, remedy: str) -> None:
-        """Names the parts of the value."""
-        self.label = label
-        self.weight = weight
-        self.remedy = remedy
-
-    def warning(self, seen: str) -> result.Warning:
-        """What was seen, and what to do."""
-        return result.Warning(self.label, f"{seen}; {self.remedy}")
-
-
-def validity(warnings: Iterable[result.Warning]) -> Validity:
-    """The worst that any warning makes of a measurement."""
-    weights = {kind.label: kind.weight for kind in Kind}
-    found = {weights[warning.kind] for warning in warnings}
-    return next((weight for weight in (Validity.INVALID, Validity.DEGRADED) if weight in found), Validity.VALID)
+EPISODE = 3  # so many disturbed processes in a row are no blip
+WAITING_PERCENT = 20.0
 
 
 def judge(samples: Samples, subjects: Sequence[Subject], *, threads: int, blocks: int) -> tuple[result.Warning, ...]:
@@ -92,50 +33,13 @@ def judge(samples: Samples, subjects: Sequence[Subject], *, threads: int, blocks
     """
     done = [replicate for replicate in samples.replicates if not replicate.error and replicate.block >= 0]
     return (
-        *_of_the_machine(samples, done),
-        *_of_the_clock(done),
+        *of_the_machine(samples),
+        *of_the_clocks(samples),
         *_of_the_answers(samples, subjects),
+        *_of_the_delegates(subjects, done),
         *_of_the_run(samples, subjects, done, blocks),
         *_of_the_load(samples, done, threads),
     )
-
-
-def _of_the_machine(samples: Samples, done: Sequence[ReplicateSample]) -> Iterable[result.Warning]:
-    snapshots = [*samples.conditions, *(replicate.conditions for replicate in done)]
-    if samples.facts.get("emulated"):
-        yield Kind.EMULATED.warning("the device is emulated by QEMU")
-    bits = _seen(snapshots, "throttled")
-    since = [value & _THROTTLED_SINCE_BOOT for value in bits]
-    if any(value & _THROTTLED_NOW for value in bits) or (since and since[-1] & ~since[0]):
-        yield Kind.THROTTLED.warning(f"the firmware reports under-voltage or throttling while it measured (get_throttled=0x{max(bits):x})")
-    counts = _seen(snapshots, "throttle_count")
-    if counts and max(counts) > counts[0]:
-        yield Kind.THROTTLED.warning(f"the processor throttled itself {max(counts) - counts[0]} times while it measured")
-    governors = {str(value) for value in _seen(snapshots, "governor")}
-    if any("powersave" in governor for governor in governors):
-        yield Kind.POWERSAVE_GOVERNOR.warning("the processor's governor is powersave")
-    if samples.facts.get("turbo"):
-        yield Kind.TURBO.warning("the processor may raise its clock as it sees fit")
-    available, memory = _seen(snapshots, "memory_available_bytes"), samples.facts.get("memory_bytes")
-    if available and memory and min(available) < LITTLE_MEMORY * memory:
-        yield Kind.MEMORY_PRESSURE.warning(f"only {min(available) / 1e6:.0f} MB of memory were left")
-    faults = max([replicate.loop.get("major_faults") or 0 for replicate in done], default=0)
-    if faults > MANY_MAJOR_FAULTS:
-        yield Kind.MEMORY_PRESSURE.warning(f"the device fetched {faults} pages from its disk within one timed loop")
-
-
-def _of_the_clock(done: Sequence[ReplicateSample]) -> Iterable[result.Warning]:
-    steps = [
-        replicate.loop["clock_step_ns"]
-        for replicate in done
-        if abs(replicate.loop.get("clock_step_ns", 0)) > CLOCK_STEP_NS + CLOCK_DRIFT * replicate.loop["wall_ns"]
-    ]
-    if steps:
-        yield Kind.CLOCK_STEPPED.warning(f"the device's clock jumped by {max(steps, key=abs) / 1e9:.3g} s while it measured")
-    frequencies = _seen([replicate.conditions for replicate in done], "frequency_khz")
-    if frequencies and max(frequencies) > FREQUENCY_RANGE * min(frequencies):
-        low, high = min(frequencies) / 1e6, max(frequencies) / 1e6
-        yield Kind.CLOCK_CHANGED.warning(f"the processor's clock was anything from {low:.2f} to {high:.2f} GHz")
 
 
 def _of_the_answers(samples: Samples, subjects: Sequence[Subject]) -> Iterable[result.Warning]:
@@ -171,16 +75,36 @@ def _of_the_run(samples: Samples, subjects: Sequence[Subject], done: Sequence[Re
             yield Kind.WARMUP_NOT_FINISHED.warning(seen)
 
 
+def _of_the_delegates(subjects: Sequence[Subject], done: Sequence[ReplicateSample]) -> Iterable[result.Warning]:
+    """TFLite files that XNNPACK should run and does not; a runtime that does not tell is not judged."""
+    for index, subject in enumerate(subjects):
+        mine = [replicate for replicate in done if replicate.artifact == index and replicate.coverage]
+        if not mine or any(replicate.coverage["partitions"] for replicate in mine):
+            continue
+        if any(replicate.delegate for replicate in mine):
+            yield Kind.NOT_DELEGATED.warning(f"XNNPACK took none of the {mine[0].coverage['nodes']} operators of {subject.path.name}")
+        else:
+            yield Kind.DELEGATE.warning(f"{subject.path.name} ran without XNNPACK")
+
+
 def _of_the_load(samples: Samples, done: Sequence[ReplicateSample], threads: int) -> Iterable[result.Warning]:
-    disturbed = [reason for reason in (_disturbance(replicate, threads) for replicate in done) if reason]
-    if done and len(disturbed) > DISTURBED_SHARE * len(done):
+    """A machine that was busy with something else: too often, or for a while."""
+    reasons = [_disturbance(replicate, threads) for replicate in done]
+    disturbed = [reason for reason in reasons if reason]
+    longest = max((len(list(group)) for busy, group in groupby(reasons, bool) if busy), default=0)
+    if disturbed and (len(disturbed) > DISTURBED_SHARE * len(done) or longest >= EPISODE):
         reason = statistics.mode(disturbed)
         yield Kind.BUSY_MACHINE.warning(f"in {len(disturbed)} of {len(done)} processes {reason}")
         return
+    if any(replicate.loop.get("others_cpu") is not None for replicate in done):
+        return
     cores = samples.facts.get("cores")
     load = next((snapshot["load_average"] for snapshot in samples.conditions if snapshot.get("load_average")), None)
-    if not any(replicate.loop.get("others_cpu") is not None for replicate in done) and load and cores and load[0] > 0.5 * cores:
+    if load and cores and load[0] > 0.5 * cores:
         yield Kind.BUSY_MACHINE.warning(f"the load average was {load[0]:.1f} on {cores} cores before the measurement")
+    waiting = seen(samples.conditions, "cpu_pressure_percent")
+    if threads == 1 and waiting and max(waiting) > WAITING_PERCENT:
+        yield Kind.BUSY_MACHINE.warning(f"programs waited for a processor during {max(waiting):.0f}% of the time")
 
 
 def _disturbance(replicate: ReplicateSample, threads: int) -> str:
@@ -193,7 +117,3 @@ def _disturbance(replicate: ReplicateSample, threads: int) -> str:
     if (loop.get("others_cpu") or 0.0) > BUSY_CPU:
         return "other programs kept processors busy"
     return ""
-
-
-def _seen(snapshots: Iterable[dict[str, Any]], key: str) -> list[Any]:
-    return [snapshot[key] for snapshot in snapshots if snapshot.get(key) is not None]

@@ -1,61 +1,100 @@
-"""Drives a device: a trial of every artifact, then block after block until the budget is spent; every sample kept as it comes."""
+"""Drives a device: it comes to rest, a trial of every artifact, then block after block until the ratios are known or the budget is spent."""
 
 from __future__ import annotations
 
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from itertools import count
-from pathlib import Path
-from typing import Any, TextIO
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from device_bench.records import Block, PlannedArtifact, ReplicateSample, RunPlan, Samples, read_samples, to_line
+from device_bench.records import Block, ReplicateSample, Samples
+from dsmobile.benchmark.calls import Calls
 from dsmobile.benchmark.plan import LEAST_BLOCKS, Cost, Pace, blocks_per_call, orders, pace
 from dsmobile.benchmark.process import median_ns, paired, replicate_of
 from dsmobile.benchmark.result import Replicate
 from dsmobile.benchmark.statistics import PILOT_BLOCKS, log_ratio, precise
 from dsmobile.benchmark.subjects import Subject
 from dsmobile.devices.device import Device
-from dsmobile.errors import DeviceError, ModelError
 
-TRIAL_TIMEOUT_S = 300.0
 BUDGET_SPENT, PRECISION_REACHED = "budget", "precision"
-_TRIAL = -1
-_NOT_INSTALLED = ("ImportError", "ModuleNotFoundError")
+PATIENCE_SHARE, MOST_PATIENCE_S = 0.5, 120.0
+BUSY_CPU, HOT_C = 0.3, 75.0
 
 Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What a device answered within the budget.
+    """What a device answered.
 
     Args:
         samples: All of it, the trial included.
         blocks: How many blocks were run.
-        pace: How each process measured.
+        pace: How each process measured; None where that is not known.
         elapsed_s: How long all of it took.
-        stopped_by: `precision` where every ratio was known well enough, `budget` where the time was spent.
+        stopped_by: `precision` where everything was known well enough, `budget` where the time was spent, or what else ended it.
+        rests: What came of waiting for a quiet and cool device, each time: see `Device.settle`.
     """
 
     samples: Samples
     blocks: int
-    pace: Pace
+    pace: Pace | None
     elapsed_s: float
     stopped_by: str
+    rests: tuple[dict[str, Any], ...] = field(default=())
+
+
+class Rest:
+    """Waits for a quiet and cool device, with a patience that all waiting together may use up.
+
+    Args:
+        device: Which.
+        patience_s: Seconds for all of it.
+        say: Told what is being waited for.
+    """
+
+    def __init__(self, device: Device, patience_s: float, say: Callable[[str], None]) -> None:
+        """Takes note."""
+        self._device = device
+        self._say = say
+        self._left_s = patience_s
+        self.taken: list[dict[str, Any]] = []
+
+    @property
+    def waited_s(self) -> float:
+        """How long the waiting took so far."""
+        return sum(float(rest["waited_s"]) for rest in self.taken)
+
+    def take(self) -> bool:
+        """Waits, unless the patience is spent.
+
+        Returns:
+            Whether it waited.
+        """
+        if self._left_s <= 0:
+            return False
+        rest = self._device.settle(self._left_s, self._say)
+        self._left_s -= rest["waited_s"]
+        self.taken.append(rest)
+        return True
+
+    def needed(self, replicates: Sequence[ReplicateSample]) -> bool:
+        """Whether most of some processes were disturbed by other programs, or a device that throttles itself came close to doing so."""
+        busy = [replicate for replicate in replicates if (replicate.loop.get("others_cpu") or 0.0) > BUSY_CPU]
+        last = replicates[-1].conditions if replicates else {}
+        hot = last.get("throttled") is not None and (last.get("temperature_c") or 0.0) >= HOT_C
+        return len(busy) > len(replicates) / 2 or hot
 
 
 def measure(
     device: Device,
     subjects: Sequence[Subject],
-    artifacts: Sequence[PlannedArtifact],
     compared: Sequence[tuple[int, int]],
+    calls: Calls,
     *,
-    threads: int,
     budget_s: float,
     seed: int,
-    journal: Path,
     progress: Progress,
 ) -> Measured:
     """Measures artifacts in randomised blocks.
@@ -63,43 +102,48 @@ def measure(
     Args:
         device: Where.
         subjects: The files.
-        artifacts: How each is run on the device, in the same order.
         compared: Pairs of indices into them, whose ratios are wanted; of what is in no pair, the latency is.
-        threads: Threads of the runtime.
-        budget_s: Seconds for all of it, unless the ratios are known well enough before; at least three blocks are run in any case.
+        calls: Calls of the harness.
+        budget_s: Seconds for all of it, unless everything is known well enough before; at least three blocks are run in any case. Waiting for
+            a quiet and cool device does not count, and takes half as long again at most.
         seed: Of the order within the blocks.
-        journal: Where each sample is appended as it comes (JSON Lines).
         progress: Told at the ends of blocks, when nothing is being timed.
 
     Raises:
         ModelError: The runtime cannot run a file.
         DeviceError: The device failed.
     """
-    started = time.monotonic()
-    with journal.open("w", encoding="utf-8") as file:
-        call = _Calls(device, file, RunPlan(tuple(artifacts), (), threads=threads))
-        progress("trying every artifact once", 0.0)
-        call_s = call.trial(subjects)
-        trial = read_samples(journal.read_text(encoding="utf-8"))
-        chosen = pace(budget_s - (time.monotonic() - started), call_s, [_cost(replicate) for replicate in trial.replicates])
-        call.plan = replace(call.plan, measure_s=chosen.measure_s, min_count=chosen.min_count, max_count=chosen.max_count, timeout_s=chosen.timeout_s)
-        sequence = orders(seed, len(artifacts))
-        replicates: list[ReplicateSample] = []
-        blocks, block_s, begun, stopped_by = 0, chosen.block_s, time.monotonic(), BUDGET_SPENT
-        while True:
-            left_s = budget_s - (time.monotonic() - started)
-            if blocks >= LEAST_BLOCKS and block_s > left_s:
-                break
-            several = blocks_per_call(left_s, block_s) if left_s > 0 else 1
-            replicates += call.run([Block(index, next(sequence)) for index in range(blocks, blocks + several)])
-            blocks += several
-            block_s = (time.monotonic() - begun) / blocks
-            known = wanted(replicates, compared, len(artifacts))
-            progress(_blocks_done(blocks, known), min((time.monotonic() - started) / budget_s, 1.0))
-            if all(precise(*medians) for medians in known):
-                stopped_by = PRECISION_REACHED
-                break
-    return Measured(read_samples(journal.read_text(encoding="utf-8")), blocks, chosen, time.monotonic() - started, stopped_by)
+    begun = time.monotonic()
+    rest = Rest(device, min(PATIENCE_SHARE * budget_s, MOST_PATIENCE_S), lambda text: progress(text, 0.0))
+    rest.take()
+
+    def spent_s() -> float:
+        return time.monotonic() - begun - rest.waited_s
+
+    progress("trying every artifact once", 0.0)
+    trial, call_s = calls.trial(subjects)
+    chosen = pace(budget_s - spent_s(), call_s, [_cost(replicate) for replicate in trial])
+    calls.plan = replace(calls.plan, measure_s=chosen.measure_s, min_count=chosen.min_count, max_count=chosen.max_count, timeout_s=chosen.timeout_s)
+    sequence = orders(seed, len(subjects))
+    replicates: list[ReplicateSample] = []
+    blocks, block_s, before_s, stopped_by = 0, chosen.block_s, spent_s(), BUDGET_SPENT
+    while True:
+        left_s = budget_s - spent_s()
+        if blocks >= LEAST_BLOCKS and block_s > left_s:
+            break
+        several = blocks_per_call(left_s, block_s) if left_s > 0 else 1
+        latest = calls.run([Block(index, next(sequence)) for index in range(blocks, blocks + several)])
+        replicates += latest
+        blocks += several
+        block_s = (spent_s() - before_s) / blocks
+        known = wanted(replicates, compared, len(subjects))
+        progress(_blocks_done(blocks, known), min(spent_s() / budget_s, 1.0))
+        if all(precise(*medians) for medians in known):
+            stopped_by = PRECISION_REACHED
+            break
+        if rest.needed(latest) and spent_s() < budget_s and rest.take():
+            calls.trial(subjects)  # the device has cooled down, and warms up again
+    return Measured(calls.samples(), blocks, chosen, time.monotonic() - begun, stopped_by, tuple(rest.taken))
 
 
 def wanted(samples: Sequence[ReplicateSample], compared: Sequence[tuple[int, int]], artifacts: int) -> list[tuple[list[float], list[float]]]:
@@ -128,56 +172,7 @@ def _blocks_done(blocks: int, known: Sequence[tuple[list[float], list[float]]]) 
     return f"{blocks} blocks measured" + (f", known to ±{100 * max(widths):.1f}%" if widths else "")
 
 
-class _Calls:
-    """Calls of the harness, whose lines go to one journal with one header."""
-
-    def __init__(self, device: Device, journal: TextIO, plan: RunPlan) -> None:
-        self.plan = plan
-        self._device = device
-        self._journal = journal
-        self._lines = count()
-
-    def run(self, blocks: Sequence[Block]) -> list[ReplicateSample]:
-        """Runs some blocks; returns their replicates."""
-        replicates = []
-
-        def keep(document: dict[str, Any]) -> None:
-            kind = document.get("kind")
-            if kind == "replicate":
-                replicates.append(ReplicateSample.from_json(document))
-            if kind in ("replicate", "conditions") or (kind == "header" and next(self._lines) == 0):
-                self._journal.write(to_line(document))
-                self._journal.flush()
-
-        self._device.measure(replace(self.plan, blocks=tuple(blocks)), keep)
-        if len(replicates) != sum(len(block.order) for block in blocks):
-            raise DeviceError("the device stopped answering before its blocks were done", "measure again")
-        return replicates
-
-    def trial(self, subjects: Sequence[Subject]) -> float:
-        """Runs every artifact once, briefly; returns what a call costs besides its processes, in seconds."""
-        full, self.plan = self.plan, replace(self.plan, measure_s=0.1, min_count=3, max_count=100, timeout_s=TRIAL_TIMEOUT_S)
-        started = time.monotonic()
-        replicates = self.run([Block(_TRIAL, tuple(range(len(subjects))))])
-        elapsed_s = time.monotonic() - started
-        self.plan = full
-        for replicate in replicates:
-            if replicate.error:
-                raise _cannot_run(subjects[replicate.artifact], replicate.error)
-        return max(elapsed_s - sum(replicate.wall_ns for replicate in replicates) / 1e9, 0.0)
-
-
 def _cost(replicate: ReplicateSample) -> Cost:
+    one = replicate_of(replicate)
     timed_ns = sum(replicate.latency_ns)
-    return Cost(max(replicate.wall_ns - timed_ns, 0) / 1e9, statistics.median(replicate.latency_ns) / 1e9)
-
-
-def _cannot_run(subject: Subject, error: str) -> DeviceError | ModelError:
-    if error.startswith(_NOT_INSTALLED):
-        return DeviceError(
-            f"the device's runtime for {subject.path.name} does not load: {error}",
-            "install it again there, in a version that fits its Python",
-        )
-    if "did not finish within" in error or "SIGKILL" in error:
-        return DeviceError(f"{subject.path.name} cannot be measured there: {error}", "use a device with more memory, or a smaller model")
-    return ModelError(f"{subject.path} cannot be run: {error}", "check the file: the runtime refuses it")
+    return Cost(max(replicate.wall_ns - timed_ns, 0) / 1e9, (statistics.median(replicate.latency_ns) if timed_ns else one.median_ns) / 1e9)

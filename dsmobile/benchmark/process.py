@@ -25,7 +25,7 @@ def replicate_of(sample: ReplicateSample) -> Replicate:
         load_ns=sample.load_ns,
         first_inference_ns=sample.first_inference_ns,
         peak_memory_bytes=sample.peak_memory_bytes,
-        median_ns=float(statistics.median(sample.latency_ns[sample.warmup_count :])),
+        median_ns=sample.summary.latency_ns if sample.summary else float(statistics.median(sample.latency_ns[sample.warmup_count :])),
     )
 
 

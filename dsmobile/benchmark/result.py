@@ -160,6 +160,54 @@ class PairResult:
 
 
 @dataclass(frozen=True)
+class Second:
+    """About a second of a process that ran without a pause.
+
+    Args:
+        at_s: When it ended, from the beginning.
+        count: How many inferences it holds.
+        median_ns: Their median.
+        p90_ns: Their 90th percentile.
+        frequency_khz: The processor's clock at its end; None where the device does not tell.
+        temperature_c: Its temperature.
+        throttled: The Raspberry Pi firmware's bits.
+    """
+
+    at_s: float
+    count: int
+    median_ns: float
+    p90_ns: float
+    frequency_khz: int | None
+    temperature_c: float | None
+    throttled: int | None
+
+
+@dataclass(frozen=True)
+class Sustained:
+    """An artifact that ran without a pause.
+
+    Args:
+        path: As in `ArtifactResult.path`.
+        seconds: What was seen, second by second.
+        window_s: How long the beginning and the end are that are compared: a minute, or a third of a shorter run.
+        first_ns: Median of the seconds' medians at the beginning.
+        last_ns: The same at the end.
+        slowdown: exp of the difference of the mean logarithms of ten-second batches, end against beginning: 1.2 is 20% slower.
+        slowdown_interval: Its 95% interval (Welch's t on the batches).
+        verdict: Of the end against the beginning.
+    """
+
+    path: str
+    seconds: tuple[Second, ...]
+    window_s: float
+    first_ns: float
+    last_ns: float
+    slowdown: float
+    slowdown_interval: tuple[float, float]
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
 class Result:
     """A whole benchmark.
 
@@ -175,6 +223,7 @@ class Result:
         conditions: Snapshots before, between and after: load, governor, frequency, temperature, throttling.
         artifacts: One each.
         pairs: Separable against twin.
+        sustained: Of a run without a pause: what happened to each artifact over time; otherwise empty.
     """
 
     dsmobile_version: str
@@ -188,6 +237,7 @@ class Result:
     conditions: tuple[dict[str, Any], ...]
     artifacts: tuple[ArtifactResult, ...]
     pairs: tuple[PairResult, ...]
+    sustained: tuple[Sustained, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form."""
@@ -206,6 +256,7 @@ class Result:
         values["conditions"] = tuple(values["conditions"])
         values["artifacts"] = tuple(_artifact(artifact) for artifact in values["artifacts"])
         values["pairs"] = tuple(_pair(pair) for pair in values["pairs"])
+        values["sustained"] = tuple(_sustained(one) for one in values.get("sustained", ()))
         return cls(**values)
 
 
@@ -223,6 +274,17 @@ def _pair(values: dict[str, Any]) -> PairResult:
             "speedup_interval": tuple(values["speedup_interval"]),
             "verdict": Verdict(values["verdict"]),
             "undisturbed_interval": tuple(undisturbed) if undisturbed else None,
+        }
+    )
+
+
+def _sustained(values: dict[str, Any]) -> Sustained:
+    return Sustained(
+        **{
+            **values,
+            "seconds": tuple(Second(**second) for second in values["seconds"]),
+            "slowdown_interval": tuple(values["slowdown_interval"]),
+            "verdict": Verdict(values["verdict"]),
         }
     )
 

@@ -12,19 +12,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from device_bench.records import PlannedArtifact
+from device_bench.records import PlannedArtifact, RunPlan
+from dsmobile.benchmark import result as result_records
+from dsmobile.benchmark.calls import Calls
 from dsmobile.benchmark.conclusion import conclude
 from dsmobile.benchmark.conditions import Kind
+from dsmobile.benchmark.importing import read_imported
 from dsmobile.benchmark.measure import Progress, measure
 from dsmobile.benchmark.result import Result, Validity, write_result
 from dsmobile.benchmark.runtimes import choose
 from dsmobile.benchmark.subjects import Subject, against_themselves, gather, pair_up
+from dsmobile.benchmark.sustained import run_sustained
 from dsmobile.devices.addresses import parse_address
 from dsmobile.devices.opening import open_device
 from dsmobile.errors import ExitCode, ModelError, UsageError
 from dsmobile.files import prepare_folder
 
 DEFAULT_OUT = Path("dsmobile-out")
+DEFAULT_BUDGET_S = 60.0
 LONGEST_BUDGET_S = 24 * 3600.0
 
 
@@ -37,9 +42,12 @@ def bench(
     *,
     device: str = "local",
     threads: int = 1,
-    budget_s: float = 60.0,
+    budget_s: float = DEFAULT_BUDGET_S,
     pairs: Sequence[tuple[Path, Path]] = (),
     self_test: bool = False,
+    sustained_s: float | None = None,
+    governor: str | None = None,
+    runtime: str | None = None,
     out: Path = DEFAULT_OUT,
     seed: int = 0,
     python: str | None = None,
@@ -53,9 +61,12 @@ def bench(
         artifacts: `.tflite` and `.onnx` files; what a manifest beside them says of pairs is used.
         device: ADDRESS.
         threads: Threads of the runtime.
-        budget_s: Seconds for the measurement.
+        budget_s: Seconds for the measurement, which ends before where everything is known well enough.
         pairs: (A, B) for strangers' files: the speed-up of A over B.
         self_test: Measure each file against itself, where no difference is the truth.
+        sustained_s: Run each file without a pause for so long, in place of blocks.
+        governor: The frequency governor to set on the device meanwhile; None changes nothing there.
+        runtime: The runtime for `.tflite` files; None takes the best that the device has.
         out: The result goes to its folder `results`.
         seed: Of the order within the blocks.
         python: The Python on the device; None takes this one, or `python3` over SSH.
@@ -73,45 +84,150 @@ def bench(
         OutputError: The result cannot be written.
     """
     address = parse_address(device)
-    if threads < 1:
-        raise UsageError(f"--threads {threads} is less than 1", "give the number of threads of the runtime")
-    if not 0 < budget_s <= LONGEST_BUDGET_S:
-        raise UsageError(f"--budget {budget_s:g} is not between 0 and {LONGEST_BUDGET_S:g} seconds", "give the seconds that the measurement may take")
-    if self_test and pairs:
-        raise UsageError("--self-test measures files against themselves, --pair against others", "give one of the two")
-    subjects = gather(artifacts, pairs)
-    compared = pair_up(subjects, pairs)
-    if self_test:
-        subjects, compared = against_themselves(subjects)
+    check_settings(threads, budget_s)
+    if sustained_s is not None and (self_test or pairs):
+        raise UsageError("--sustained compares a file's end with its own beginning, not two files", "leave --pair and --self-test away")
+    subjects, compared = whom_to_compare(artifacts, pairs, self_test=self_test)
+    compared = () if sustained_s else compared
     results, journals = prepare_folder(out / "results"), prepare_folder(out / "samples")
     started = datetime.now(UTC)
     stamp = started.strftime("%Y%m%dT%H%M%S%fZ")
     journal = journals / f"{stamp}.jsonl"
-    with _ends_tidily(), open_device(address, python=python, interactive=interactive) as machine:
+    settings: dict[str, Any] = {"budget_s": budget_s, "threads": threads, "seed": seed, "sustained_s": sustained_s, "governor": governor}
+
+    def say(text: str) -> None:
+        progress(text, 0.0)
+
+    with _ends_tidily(), open_device(address, python=python, interactive=interactive) as machine, machine.keep(governor, say) as held:
+        for note in held["notes"]:
+            say(note)
         facts = machine.facts()
-        runtimes, notes = choose(subjects, facts, machine.python)
+        runtimes, notes = choose(subjects, facts, machine.python, address=str(address), wanted=runtime)
         if facts["cores"] and threads > facts["cores"]:
             raise UsageError(f"--threads {threads} is more than the device's {facts['cores']} cores", "give at most as many threads as cores")
-        progress("pushing the files", 0.0)
+        say("pushing the files")
         places = machine.push([(subject.path, subject.sha256) for subject in subjects])
-        planned = [_planned(subject, place, runtimes) for subject, place in zip(subjects, places, strict=True)]
+        planned = tuple(planned_artifact(subject, place, runtimes) for subject, place in zip(subjects, places, strict=True))
         try:
-            measured = measure(
-                machine, subjects, planned, compared, threads=threads, budget_s=budget_s, seed=seed, journal=journal, progress=progress
-            )
+            with Calls(machine, RunPlan(planned, (), threads=threads), journal) as calls:
+                if sustained_s:
+                    measured = run_sustained(machine, subjects, calls, seconds=sustained_s, progress=progress)
+                else:
+                    measured = measure(machine, subjects, compared, calls, budget_s=budget_s, seed=seed, progress=progress)
         except ModelError:
             journal.unlink()  # nothing was measured
             raise
-    settings = {"budget_s": budget_s, "threads": threads, "seed": seed}
-    result = conclude(subjects, compared, runtimes, measured, notes, settings=settings, device=machine.kind, started=started)
+        warnings = (*notes, *_of_the_rest(measured.rests), *_of_the_lock(held))
+    result = conclude(subjects, compared, runtimes, measured, warnings, settings=settings, device=machine.kind, started=started)
+    path = write_unless_invalid(result, results, stamp, keep_invalid=keep_invalid)
+    if path:
+        journal.unlink()
+        with suppress(OSError):  # others may be there
+            journals.rmdir()
+    return result, path
+
+
+def import_samples(
+    samples: Path,
+    artifacts: Sequence[Path],
+    *,
+    pairs: Sequence[tuple[Path, Path]] = (),
+    out: Path = DEFAULT_OUT,
+    keep_invalid: bool = False,
+) -> tuple[Result, Path | None]:
+    """Makes a result of samples that a bundle brought back, or that a run which was interrupted left in OUT/samples.
+
+    Args:
+        samples: The file.
+        artifacts: The model files that were measured, in any order.
+        pairs: As for `bench`.
+        out: The result goes to its folder `results`.
+        keep_invalid: Write the result even where it is INVALID.
+
+    Returns:
+        The result and its file; None where it is INVALID and therefore not written.
+
+    Raises:
+        DataError: The samples cannot be read, hold no whole process, or are of other files.
+        UsageError, ModelError, DeviceError, OutputError: As for `bench`.
+    """
+    imported = read_imported(samples, gather(artifacts, pairs))
+    compared = imported.compared or pair_up(imported.subjects, pairs)
+    results = prepare_folder(out / "results")
+    runtimes, notes = choose(imported.subjects, imported.measured.samples.facts, "python3")
+    settings = {"threads": imported.measured.samples.threads, "imported": True}
+    result = conclude(imported.subjects, compared, runtimes, imported.measured, notes, settings=settings, device="imported", started=imported.started)
+    stamp = imported.started.strftime("%Y%m%dT%H%M%S%fZ")
+    return result, write_unless_invalid(result, results, stamp, keep_invalid=keep_invalid)
+
+
+def check_settings(threads: int, budget_s: float) -> None:
+    """Proves that they can be.
+
+    Raises:
+        UsageError: They cannot.
+    """
+    if threads < 1:
+        raise UsageError(f"--threads {threads} is less than 1", "give the number of threads of the runtime")
+    if not 0 < budget_s <= LONGEST_BUDGET_S:
+        raise UsageError(f"--budget {budget_s:g} is not between 0 and {LONGEST_BUDGET_S:g} seconds", "give the seconds that the measurement may take")
+
+
+def whom_to_compare(
+    artifacts: Sequence[Path], pairs: Sequence[tuple[Path, Path]], *, self_test: bool
+) -> tuple[tuple[Subject, ...], tuple[tuple[int, int], ...]]:
+    """The files, and pairs of indices into them.
+
+    Raises:
+        UsageError: The options do not fit together.
+        ModelError: A file is missing or damaged.
+    """
+    if self_test and pairs:
+        raise UsageError("--self-test measures files against themselves, --pair against others", "give one of the two")
+    subjects = gather(artifacts, pairs)
+    return against_themselves(subjects) if self_test else (subjects, pair_up(subjects, pairs))
+
+
+def planned_artifact(subject: Subject, place: str, runtimes: dict[str, str]) -> PlannedArtifact:
+    """How a file is run on a device.
+
+    Args:
+        subject: The file.
+        place: Where it lies there.
+        runtimes: Format to runtime.
+    """
+    low, high = subject.input_range
+    return PlannedArtifact(place, runtimes[subject.format], subject.seed, low, high, subject.layout, subject.reduced_range, subject.sha256)
+
+
+def write_unless_invalid(result: Result, results: Path, stamp: str, *, keep_invalid: bool) -> Path | None:
+    """Writes a result, if it may be.
+
+    Args:
+        result: The result.
+        results: The folder.
+        stamp: The beginning of its name.
+        keep_invalid: Write it even where it is INVALID.
+
+    Returns:
+        Its file; None where it was not written.
+    """
     if result.validity is Validity.INVALID and not keep_invalid:
-        return result, None
+        return None
     path = results / f"{stamp}-{_short_hash(result)}.json"
     write_result(path, result)
-    journal.unlink()
-    with suppress(OSError):  # others may be there
-        journals.rmdir()
-    return result, path
+    return path
+
+
+def _of_the_rest(rests: Sequence[dict[str, Any]]) -> list[result_records.Warning]:
+    amiss = [rest for rest in rests if not rest["settled"]]
+    if not amiss:
+        return []
+    return [Kind.NOT_SETTLED.warning(f"the device did not come to rest within {amiss[0]['waited_s']:.0f} s: {'; '.join(amiss[0]['reasons'])}")]
+
+
+def _of_the_lock(held: dict[str, Any]) -> list[result_records.Warning]:
+    return [Kind.NOT_HELD.warning(f"the device was not held for this benchmark alone: {held['lost']}")] if held["lost"] else []
 
 
 def to_document(result: Result, path: Path | None) -> dict[str, Any]:
@@ -133,11 +249,6 @@ def exit_code(result: Result) -> int:
     if result.validity is Validity.INVALID:
         return int(ExitCode.INVALID_MEASUREMENT)
     return int(ExitCode.CHECK_FAILED if any(warning.kind == Kind.SELF_TEST.label for warning in result.warnings) else ExitCode.DONE)
-
-
-def _planned(subject: Subject, place: str, runtimes: dict[str, str]) -> PlannedArtifact:
-    low, high = subject.input_range
-    return PlannedArtifact(place, runtimes[subject.format], subject.seed, low, high, subject.layout, subject.reduced_range)
 
 
 def _short_hash(result: Result) -> str:

@@ -8,45 +8,78 @@ from typing import Any
 from dsmobile.benchmark import result
 from dsmobile.benchmark.conditions import Kind
 from dsmobile.benchmark.subjects import Subject
-from dsmobile.errors import DeviceError
+from dsmobile.devices.setup import command_for
+from dsmobile.devices.userland import NATIVE, TFLITE_RUNTIMES, choose_wheels, read_userland
+from dsmobile.devices.wheels import PACKAGES
+from dsmobile.errors import DeviceError, UsageError, nearest
 
 _PACKAGES = {"tflite": "ai-edge-litert", "onnx": "onnxruntime"}
+_FALLBACKS = {
+    "tflite-runtime": "the device has no ai-edge-litert, so .tflite files ran on tflite-runtime, which is several times slower",
+    NATIVE: "the device has no Python runtime for .tflite files, so they ran in its native benchmark_model, which tells no single inference",
+}
 
 
-def choose(subjects: Sequence[Subject], facts: dict[str, Any], python: str) -> tuple[dict[str, str], tuple[result.Warning, ...]]:
-    """Chooses a runtime for each format.
+def choose(
+    subjects: Sequence[Subject], facts: dict[str, Any], python: str, *, address: str = "local", wanted: str | None = None
+) -> tuple[dict[str, str], tuple[result.Warning, ...]]:
+    """Chooses a runtime for each format: one for all files of it, so that no two are mixed up in a comparison.
 
     Args:
         subjects: What is to be measured.
         facts: What the device has: see `device_bench.machine.facts`.
         python: The Python there, for the advice.
+        address: The device, for the advice: over SSH it can be set up from here.
+        wanted: The runtime for `.tflite` files: `litert`, `tflite-runtime` or `benchmark_model`; None takes the first of them that is there.
 
     Returns:
         Format to runtime, and a warning where it is not the one that was meant.
 
     Raises:
+        UsageError: No file is run by what is wanted.
         DeviceError: numpy or a runtime is missing there.
     """
     formats = {subject.format for subject in subjects}
+    if wanted is not None and wanted not in TFLITE_RUNTIMES:
+        raise UsageError(f"--runtime {wanted!r} runs no .tflite files", nearest(wanted, TFLITE_RUNTIMES))
+    if wanted is not None and "tflite" not in formats:
+        raise UsageError(f"--runtime {wanted} does not apply: none of the files is a .tflite file", "leave --runtime away")
     has = {name for name, version in facts["runtimes"].items() if version is not None}
-    chosen = {
-        "tflite": "litert" if "litert" in has else "tflite-runtime" if "tflite-runtime" in has else "",
-        "onnx": "onnxruntime" if "onnxruntime" in has else "",
-    }
-    packages = [_package(kind, facts) for kind in sorted(formats) if not chosen[kind]]
-    missing = [*(["numpy"] if facts["numpy_version"] is None else []), *packages]
+    order = (wanted,) if wanted else TFLITE_RUNTIMES
+    chosen = {"tflite": next((name for name in order if name in has), ""), "onnx": "onnxruntime" if "onnxruntime" in has else ""}
+    packages = [_package(kind, facts, wanted) for kind in sorted(formats) if not chosen[kind]]
+    no_numpy = facts["numpy_version"] is None and any(chosen[kind] != NATIVE for kind in formats)
+    missing = [*(["numpy"] if no_numpy else []), *packages]
     if missing:
-        raise DeviceError(f"the device's {python} (Python {facts['python_version']}) has no {' and no '.join(missing)}", _how(missing, facts, python))
-    warnings: tuple[result.Warning, ...] = ()
-    if "tflite" in formats and chosen["tflite"] == "tflite-runtime":
-        warnings = (
-            Kind.RUNTIME_FALLBACK.warning("the device has no ai-edge-litert, so .tflite files ran on tflite-runtime, which is several times slower"),
+        message = f"the device's {python} (Python {facts['python_version']}) has no {' and no '.join(missing)}"
+        raise DeviceError(message, _how_to_set_up(missing, formats, facts, python, address, wanted))
+    fallback = _FALLBACKS.get(chosen["tflite"], "") if "tflite" in formats and not wanted else ""
+    return {kind: chosen[kind] for kind in formats}, (Kind.RUNTIME_FALLBACK.warning(fallback),) if fallback else ()
+
+
+def _how_to_set_up(missing: Sequence[str], formats: set[str], facts: dict[str, Any], python: str, address: str, wanted: str | None) -> str:
+    """The command that brings a device over SSH what is missing, or why it cannot be brought."""
+    userland = read_userland(facts)
+    if address == "local" or userland.system != "Linux":
+        return (
+            _how([name for name in missing if name != NATIVE], facts, python) if missing != [NATIVE] else "see docs/measuring.md for where to get it"
         )
-    return {kind: chosen[kind] for kind in formats}, warnings
+    choice, command = choose_wheels(userland, wanted or ""), command_for(address, python)
+    advice = []
+    if "onnx" in formats and "onnxruntime" in choice.impossible:
+        advice.append(f"{choice.impossible['onnxruntime']}: measure .tflite files there, or install another system")
+    if "tflite" in formats and (wanted == NATIVE or not set(choice.runtimes) & set(TFLITE_RUNTIMES)):
+        why = "" if wanted == NATIVE else "no Python runtime for .tflite files runs there: "
+        advice.append(f"{why}run `{command} --benchmark-model FILE` with the native benchmark_model")
+    if not advice:
+        advice.append(f"run `{command}{f' --runtime {wanted}' if wanted else ''}`")
+    return "; ".join(advice)
 
 
-def _package(kind: str, facts: dict[str, Any]) -> str:
+def _package(kind: str, facts: dict[str, Any], wanted: str | None) -> str:
     """What to install for a format: LiteRT has no wheel for 32-bit systems nor for Python 3.9."""
+    if kind == "tflite" and wanted:
+        return PACKAGES.get(wanted, wanted)
     if kind == "tflite" and (facts["pointer_bits"] == 32 or _version(facts) < (3, 10)):
         return "tflite-runtime"
     return _PACKAGES[kind]

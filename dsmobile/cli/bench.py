@@ -36,7 +36,10 @@ def bench(
     artifacts: Annotated[list[str] | None, typer.Argument(metavar="ARTIFACT...", help="Model files: .tflite, .onnx.")] = None,
     device: Annotated[str, typer.Option("--device", metavar="ADDRESS", help="local, or ssh:user@host[:port].")] = "local",
     threads: Annotated[int, typer.Option("--threads", metavar="N", help="Threads of the runtime.")] = 1,
-    budget: Annotated[float, typer.Option("--budget", metavar="SECONDS", help="How long to measure.")] = 60.0,
+    budget: Annotated[
+        float | None,
+        typer.Option("--budget", metavar="SECONDS", help="How long to measure, by default 60; less where the ratio is known to 2% before."),
+    ] = None,
     pair: Annotated[
         list[str] | None,
         typer.Option("--pair", metavar="A B", help="Compare two files: the speed-up of A over B. May be given several times."),
@@ -44,6 +47,20 @@ def bench(
     self_test: Annotated[
         bool, typer.Option("--self-test", help="Measure each file against itself: does this device show differences where there is none?")
     ] = False,
+    sustained: Annotated[
+        str, typer.Option("--sustained", metavar="TIME", help="Run each file without a pause for so long, such as 10m: what does heat do to it?")
+    ] = "",
+    governor: Annotated[
+        str,
+        typer.Option("--governor", metavar="NAME", help="Set this governor on the device meanwhile, such as performance; it is put back."),
+    ] = "",
+    runtime: Annotated[str, typer.Option("--runtime", metavar="NAME", help="For .tflite files: litert, tflite-runtime or benchmark_model.")] = "",
+    bundle: Annotated[
+        str, typer.Option("--bundle", metavar="ZIP", help="Measure nothing: write all that a device out of reach needs to measure by itself.")
+    ] = "",
+    import_samples: Annotated[
+        str, typer.Option("--import-samples", metavar="FILE", help="Measure nothing: make a result of samples that a bundle or a broken run left.")
+    ] = "",
     python: Annotated[str, typer.Option("--python", metavar="PATH", help="The Python on the device; by default this one, or python3 over SSH.")] = "",
     keep_invalid: Annotated[bool, typer.Option("--keep-invalid", help="Write the result even where it is INVALID.")] = False,
     out: Annotated[str, typer.Option("--out", metavar="DIR", help="The result goes to its folder results.")] = "dsmobile-out",
@@ -58,29 +75,36 @@ def bench(
         import sys
         from pathlib import Path
 
-        from dsmobile.benchmark import run
+        from dsmobile.benchmark import ways
         from dsmobile.benchmark.subjects import in_twos
 
-        result, path = run.bench(
-            [Path(artifact) for artifact in artifacts or []],
+        options = ways.Options(
+            artifacts=tuple(Path(artifact) for artifact in artifacts or []),
+            pairs=tuple(in_twos(pair or [])),
             device=device,
             threads=threads,
             budget_s=budget,
-            pairs=in_twos(pair or []),
             self_test=self_test,
-            out=Path(out),
+            sustained=sustained or None,
+            governor=governor or None,
+            runtime=runtime or None,
+            bundle=Path(bundle) if bundle else None,
+            import_samples=Path(import_samples) if import_samples else None,
             python=python or None,
             keep_invalid=keep_invalid,
-            interactive=not as_json and sys.stdin.isatty(),
-            progress=_progress,
+            out=Path(out),
         )
-        kept["result"] = result
-        return run.to_document(result, path), run.exit_code(result)
+        document, code, kept["result"] = ways.follow(options, interactive=not as_json and sys.stdin.isatty(), progress=_progress)
+        return document, code
 
     def show(document: dict[str, Any]) -> None:
         from dsmobile.reporting.terminal import show_result
 
         console = output.console(stderr=False)
+        if kept["result"] is None:
+            for line in document["how"]:
+                console.print(line, markup=False, soft_wrap=True)
+            return
         show_result(kept["result"], console)
         where = f"Result: {document['result']}" if document["result"] else "INVALID: not written; --keep-invalid writes it all the same."
         console.print(where, markup=False, soft_wrap=True)

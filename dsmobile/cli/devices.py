@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -27,6 +28,66 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="One JSON documen
     output.run(action, as_json=as_json, show=_show)
 
 
+@app.command("setup")
+def setup(
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="ssh:user@host[:port], or local to see what is missing here.")],
+    python: Annotated[str | None, typer.Option(metavar="PATH", help="The Python on the device; over SSH: python3.")] = None,
+    runtime: Annotated[
+        str | None, typer.Option(metavar="NAME", help="For .tflite files: litert, tflite-runtime or benchmark_model; by itself LiteRT where it runs.")
+    ] = None,
+    benchmark_model: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A native benchmark_model for the device, where no Python runtime runs.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Bring a device what it needs to measure: nothing is installed there, no network is needed there."""
+    from dsmobile.cli import output
+
+    def action() -> tuple[dict[str, Any], int]:
+        import sys
+
+        from dsmobile.devices.setup import setup as set_up
+
+        interactive = not as_json and sys.stdin.isatty()
+        with output.progress(as_json=as_json) as progress:
+            document = set_up(
+                address,
+                python=python,
+                runtime=runtime,
+                benchmark_model=benchmark_model,
+                interactive=interactive,
+                say=lambda text: progress(text, 0.0),
+            )
+        return document, 0
+
+    output.run(action, as_json=as_json, show=_show_setup)
+
+
+def _show_setup(document: dict[str, Any]) -> None:
+    from dsmobile.cli import output
+
+    console = output.console(stderr=False)
+
+    def tell(text: str) -> None:
+        console.print(text, markup=False, soft_wrap=True)
+
+    userland = document["userland"]
+    release = userland["os_release"] or {}
+    system = " ".join(str(part) for part in (release.get("id"), release.get("version_id"), release.get("codename")) if part) or userland["system"]
+    what = f"{userland['pointer_bits']}-bit {system}, {userland['architecture'] or 'unknown architecture'}, Python {document['python_version']}"
+    tell(f"{document['address']}: {what}")
+    if document["pushed"]:
+        tell(f"  pushed {', '.join(document['pushed'])} ({document['pushed_bytes'] / 1e6:.0f} MB)")
+    elif document["kind"] == "ssh":
+        tell("  nothing was pushed: all of it was there")
+    for runtime in document["runtimes"]:
+        tell(f"  {runtime['name']:<15} {runtime['version'] or ''} {'does not work: ' + runtime['error'] if runtime['error'] else 'works'}")
+    for line in document["impossible"]:
+        tell(f"  {line['runtime']:<15} cannot run there: {line['reason']}")
+    for line in document["advice"]:
+        tell(f"  What to do: {line}")
+
+
 def _show(document: dict[str, Any]) -> None:
     from dsmobile.cli import output
 
@@ -40,3 +101,33 @@ def _show(document: dict[str, Any]) -> None:
             what = "from your SSH configuration, not contacted"
         console.print(f"{device['address']:<24} {what}", markup=False, soft_wrap=True)
     console.print("Any other machine: --device ssh:user@host[:port]", markup=False)
+
+
+@app.command("doctor")
+def doctor(
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="local, or ssh:user@host[:port].")] = "local",
+    python: Annotated[str, typer.Option("--python", metavar="PATH", help="The Python on the device; by default this one, or python3 over SSH.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Say in ten lines what to put right on a device before measuring on it."""
+    from dsmobile.cli import output
+
+    busiest: list[str] = []
+
+    def action() -> tuple[dict[str, Any], int]:
+        import sys
+
+        from dsmobile.devices import doctor
+
+        document, names = doctor.examine(address, python=python or None, interactive=not as_json and sys.stdin.isatty())
+        busiest.extend(names)
+        return document, doctor.exit_code(document)
+
+    def show(document: dict[str, Any]) -> None:
+        console = output.console(stderr=False)
+        for check in document["checks"]:
+            programs = f" ({', '.join(busiest)})" if check["name"] == "other load" and busiest else ""
+            advice = f": {check['advice']}" if check["advice"] else ""
+            console.print(f"{check['state']:<4}  {check['name']:<14}  {check['seen']}{programs}{advice}", markup=False, soft_wrap=True)
+
+    output.run(action, as_json=as_json, show=show)

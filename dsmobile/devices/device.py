@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -46,6 +47,38 @@ class Device(Protocol):
 
         Raises:
             DeviceError: The harness or the connection failed.
+        """
+
+    def keep(self, governor: str | None, say: Callable[[str], None]) -> AbstractContextManager[dict[str, Any]]:
+        """Holds the device for one benchmark: a second one waits; see `devices.keeping.kept`.
+
+        Args:
+            governor: The frequency governor to set meanwhile, put back on every way out; None changes nothing.
+            say: Told what is being waited for, and what was found and done.
+
+        Raises:
+            DeviceError: The device cannot be held, or the governor cannot be set.
+        """
+
+    def settle(self, patience_s: float, say: Callable[[str], None]) -> dict[str, Any]:
+        """Waits until the device is quiet and cool, or the patience is spent; see `device_bench.settle.settle`.
+
+        Args:
+            patience_s: The longest wait.
+            say: Told every few seconds what is being waited for.
+
+        Returns:
+            `settled`, `waited_s`, `reasons`, `watched`, `last`.
+
+        Raises:
+            DeviceError: The device was lost.
+        """
+
+    def check(self) -> dict[str, Any]:
+        """In which state the device is: see `device_bench.check.check`. What a killed benchmark left changed is put back.
+
+        Raises:
+            DeviceError: The device cannot be reached, or the harness does not run.
         """
 
 

@@ -12,16 +12,21 @@ import io
 import json
 import os
 import shutil
+import stat
 import sys
+import sysconfig
 import tarfile
 import tempfile
 import time
+import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 CACHE = Path.home() / ".cache" / "dsmobile"
 STALE_S = 24 * 3600
+CONTENTS = ".contents.json"  # in a site: path to size and hash; it is written last
 _PIECE = 1 << 20
 
 
@@ -33,6 +38,11 @@ def main(arguments: list[str]) -> None:
         "put": put,
         "unpack": unpack,
         "write": write,
+        "set_mode": set_mode,
+        "discard": discard,
+        "site_whole": site_whole,
+        "make_site": make_site,
+        "use_site": use_site,
         "remove": remove,
     }
     try:
@@ -63,7 +73,7 @@ def begin() -> dict[str, Any]:
     for path in runs.iterdir():
         if time.time() - path.stat().st_mtime > STALE_S:
             shutil.rmtree(path, ignore_errors=True)
-    return {"cache": str(CACHE), "run": tempfile.mkdtemp(dir=runs)}
+    return {"cache": str(CACHE), "run": tempfile.mkdtemp(dir=runs), "site": site_in_use()}
 
 
 def sha256(path: Path) -> str:
@@ -140,6 +150,147 @@ def unpack(path: str, digest: str) -> dict[str, Any]:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return {"ok": str(place)}
+
+
+def set_mode(path: str, mode: str) -> dict[str, Any]:
+    """Sets the permissions of a file below the cache.
+
+    Args:
+        path: The file.
+        mode: Octal, such as 755.
+    """
+    (CACHE / path).chmod(int(mode, 8))
+    return {"ok": str(CACHE / path)}
+
+
+def discard(path: str) -> dict[str, Any]:
+    """Removes a file below the cache."""
+    (CACHE / path).unlink()
+    return {"ok": path}
+
+
+def site_in_use() -> str:
+    """The folder of packages that belongs to this Python, as it is now; empty where there is none."""
+    try:
+        record = json.loads(_record().read_text(encoding="utf-8"))
+        folder = CACHE / record["site"]
+        return str(folder) if record["abi"] == _abi() and (folder / CONTENTS).is_file() else ""
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def use_site(name: str) -> dict[str, Any]:
+    """Notes that a folder of packages belongs to this Python.
+
+    Args:
+        name: The folder below the cache.
+    """
+    record = _record()
+    record.parent.mkdir(parents=True, exist_ok=True)
+    temporary = record.with_suffix(".part")
+    temporary.write_text(json.dumps({"python": sys.executable, "abi": _abi(), "site": name}), encoding="utf-8")
+    temporary.replace(record)
+    return {"site": str(CACHE / name)}
+
+
+def _record() -> Path:
+    return CACHE / "pythons" / (hashlib.sha256(os.fsencode(sys.executable)).hexdigest()[:16] + ".json")
+
+
+def _abi() -> str:
+    """What compiled packages must have been built for: an upgrade of the system changes it."""
+    return f"{sysconfig.get_config_var('SOABI') or sys.implementation.cache_tag} {sys.version_info[0]}.{sys.version_info[1]} {sys.maxsize}"
+
+
+def site_whole(name: str) -> dict[str, Any]:
+    """Whether a folder of packages is there with every byte.
+
+    Args:
+        name: The folder below the cache.
+    """
+    folder = CACHE / name
+    try:
+        contents = json.loads((folder / CONTENTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {"whole": False}
+    return {"whole": all(sha256(folder / path) == digest for path, digest in contents.items())}
+
+
+def make_site(name: str) -> dict[str, Any]:
+    """Unpacks wheels into a folder of packages: all of it or nothing.
+
+    Args:
+        name: The folder below the cache. Standard input: JSON, a list of wheels: `path` below the cache, `sha256`, `unpacked_bytes`.
+    """
+    wheels = json.loads(sys.stdin.buffer.read())
+    folder = CACHE / name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in folder.parent.glob("*.part"):  # of a setup that was cut off
+        if time.time() - left.stat().st_mtime > STALE_S:
+            shutil.rmtree(left, ignore_errors=True)
+    if free_bytes() < 1.1 * sum(wheel["unpacked_bytes"] for wheel in wheels):
+        return refusal("ENOSPC", os.strerror(errno.ENOSPC))
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, suffix=".part"))
+    try:
+        contents: dict[str, str] = {}
+        for wheel in wheels:
+            if sha256(CACHE / wheel["path"]) != wheel["sha256"]:
+                return refusal("HASH", f"{wheel['path']} arrived damaged")
+            unpack_wheel(CACHE / wheel["path"], temporary, wheel["unpacked_bytes"], contents)
+        (temporary / CONTENTS).write_text(json.dumps(contents), encoding="utf-8")
+        temporary.chmod(0o755)
+        if hasattr(os, "sync"):
+            os.sync()  # a power cut must not leave a folder with a right name and empty files
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.replace(folder)
+    except (ValueError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        return refusal("WHEEL", str(error))
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    for wheel in wheels:
+        (CACHE / wheel["path"]).unlink()
+    return {"ok": str(folder)}
+
+
+def unpack_wheel(wheel: Path, folder: Path, unpacked_bytes: int, contents: dict[str, str]) -> None:
+    """Unpacks a wheel; plain files only, below the folder only, none twice, and exactly as many bytes as promised.
+
+    Args:
+        wheel: The file.
+        folder: Where to.
+        unpacked_bytes: What its files hold together.
+        contents: Takes path and hash of each file.
+
+    Raises:
+        ValueError: The archive wants something else.
+    """
+    left = unpacked_bytes
+    with zipfile.ZipFile(wheel) as archive:
+        for member in archive.infolist():
+            name = member.filename
+            parts = name.rstrip("/").split("/")
+            kind = stat.S_IFMT(member.external_attr >> 16)
+            odd = "\\" in name or ":" in parts[0] or "\0" in name or any(part in ("", ".", "..") for part in parts)
+            if odd or kind not in (0, stat.S_IFREG, stat.S_IFDIR) or member.flag_bits & 1:
+                raise ValueError(f"{wheel.name} holds {name!r}, which is no plain file of its own")
+            if member.is_dir():
+                continue
+            if name in contents or name == CONTENTS:
+                raise ValueError(f"{wheel.name} holds {name!r}, which is there already")
+            target = folder.joinpath(*parts)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            digest = hashlib.sha256()
+            with archive.open(member) as source, target.open("xb") as file:
+                for piece in iter(lambda: source.read(_PIECE), b""):
+                    left -= len(piece)
+                    if left < 0:
+                        raise ValueError(f"{wheel.name} holds more than the {unpacked_bytes} bytes it should")
+                    digest.update(piece)
+                    file.write(piece)
+            contents[name] = digest.hexdigest()
+    if left:
+        raise ValueError(f"{wheel.name} holds {left} bytes fewer than it should")
 
 
 def write(path: str) -> dict[str, Any]:

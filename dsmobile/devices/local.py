@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +15,7 @@ from typing import Any, Self
 from device_bench.records import RunPlan
 from dsmobile.devices.device import HARNESS_PYTHON, document_in, harness_files, last_line
 from dsmobile.devices.harness_process import environment_without, stream
+from dsmobile.devices.keeping import kept, settled
 from dsmobile.errors import DeviceError
 
 _FACTS_TIMEOUT_S = 60.0
@@ -57,9 +59,25 @@ class LocalDevice:
 
     def facts(self) -> dict[str, Any]:
         """What this machine is and which runtimes it has."""
+        return self._answer("--facts")
+
+    def check(self) -> dict[str, Any]:
+        """In which state this machine is."""
+        return self._answer("--check")
+
+    def keep(self, governor: str | None, say: Callable[[str], None]) -> AbstractContextManager[dict[str, Any]]:
+        """Holds this machine for one benchmark: a second one waits."""
+        environment = environment_without("PYTHONSAFEPATH")
+        return kept(self._harness(), governor, say, lost=_lost, heartbeat=False, environment=environment, folder=self._folder)
+
+    def settle(self, patience_s: float, say: Callable[[str], None]) -> dict[str, Any]:
+        """Waits until this machine is quiet and cool, or the patience is spent."""
+        return settled(self._harness(), patience_s, say, lost=_lost, environment=environment_without("PYTHONSAFEPATH"), folder=self._folder)
+
+    def _answer(self, option: str) -> dict[str, Any]:
         try:
             done = subprocess.run(
-                [*self._harness(), "--facts"],
+                [*self._harness(), option],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 cwd=self._folder,
@@ -86,7 +104,11 @@ class LocalDevice:
         command = [*self._harness(), str(plan_path), str(samples_path), "--echo", "--lifeline"]
         status, errors = stream(command, on_line, environment=environment_without("PYTHONSAFEPATH"), folder=self._folder)
         if status:
-            raise DeviceError(f"the harness ended with exit status {status}: {last_line(errors)}", "measure again")
+            raise _lost(status, errors)
 
     def _harness(self) -> list[str]:
         return [self._python, str(harness_files()[0].parent)]
+
+
+def _lost(status: int, complaint: str) -> DeviceError:
+    return DeviceError(f"the harness ended with exit status {status}: {last_line(complaint)}", "measure again")

@@ -7,6 +7,7 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +17,7 @@ from dsmobile.devices import far_side
 from dsmobile.devices.addresses import Address
 from dsmobile.devices.device import HARNESS_PYTHON, document_in, harness_files, last_line
 from dsmobile.devices.harness_process import stream
+from dsmobile.devices.keeping import kept, settled
 from dsmobile.devices.openssh import OWN_ERROR, UPLOAD_TIMEOUT_S, OpenSsh
 from dsmobile.errors import DeviceError
 
@@ -42,6 +44,7 @@ class SshDevice:
         self._run_folder = ""
         self._cache = ""
         self._harness = ""
+        self._site = ""
 
     def __enter__(self) -> Self:
         """Connects, proves that the Python there is new enough, and pushes the harness unless it is there."""
@@ -49,7 +52,7 @@ class SshDevice:
         try:
             self._check_python()
             begun = self._ask("begin")
-            self._run_folder, self._cache = begun["run"], begun["cache"]
+            self._run_folder, self._cache, self._site = begun["run"], begun["cache"], begun["site"]
             self._push_harness()
         except BaseException:
             self._leave(after=None)
@@ -65,6 +68,49 @@ class SshDevice:
         """The Python that runs the harness."""
         return self._python
 
+    @property
+    def site(self) -> str:
+        """The folder on the device whose packages this Python uses; empty where it was not set up."""
+        return self._site
+
+    @property
+    def address(self) -> Address:
+        """Where it is."""
+        return self._address
+
+    def ask(self, *arguments: str, data: bytes = b"", file: Path | None = None) -> dict[str, Any]:
+        """Does something on the device that `far_side` can do.
+
+        Args:
+            arguments: The name of the action and its arguments.
+            data: Its standard input,
+            file: or a file that is its standard input.
+
+        Raises:
+            DeviceError: It was refused, or the device does not answer.
+        """
+        return self._ask(*arguments, data=data, file=file)
+
+    def try_site(self, name: str) -> None:
+        """Takes the runtimes from a folder below the cache, for this connection only."""
+        self._site = f"{self._cache}/{name}"
+
+    def use_site(self, name: str) -> None:
+        """Takes the runtimes of this Python from a folder below the cache, now and in every later connection.
+
+        Args:
+            name: The folder, such as `sites/0123456789abcdef`.
+        """
+        self._site = str(self._ask("use_site", name)["site"])
+
+    def prove(self, runtime: str) -> dict[str, Any]:
+        """Runs a tiny model in a runtime there: see `device_bench.proof.prove`; a process that dies is an answer too."""
+        status, out, complaint = self._ssh.run([*self._command, "--prove", runtime])
+        answer = _answer(out)
+        if answer is not None:
+            return answer
+        return {"error": f"its process ended with exit status {status}: {last_line(complaint)}"}
+
     def push(self, files: Sequence[tuple[Path, str]]) -> list[str]:
         """Pushes what is not there already, each checked by its hash."""
         names = [f"models/{digest}{path.suffix.lower()}" for path, digest in files]
@@ -78,25 +124,47 @@ class SshDevice:
 
     def facts(self) -> dict[str, Any]:
         """What the device is and which runtimes it has."""
-        status, out, complaint = self._ssh.run([self._python, self._harness, "--facts"])
-        facts = _answer(out)
-        if status or facts is None:
-            raise DeviceError(f"the harness does not run on {self._address}: {last_line(complaint)}", "give another Python with --python")
-        return facts
+        return self._tell("--facts")
+
+    def check(self) -> dict[str, Any]:
+        """In which state the device is."""
+        return self._tell("--check")
+
+    def keep(self, governor: str | None, say: Callable[[str], None]) -> AbstractContextManager[dict[str, Any]]:
+        """Holds the device for one benchmark: a second one waits."""
+        return kept([self._python, self._harness], governor, say, lost=self._lost, heartbeat=True, wrap=self._ssh.command)
+
+    def settle(self, patience_s: float, say: Callable[[str], None]) -> dict[str, Any]:
+        """Waits until the device is quiet and cool, or the patience is spent."""
+        return settled([self._python, self._harness], patience_s, say, lost=self._lost, wrap=self._ssh.command)
 
     def measure(self, plan: RunPlan, on_line: Callable[[dict[str, Any]], None]) -> None:
         """Runs the blocks of a plan and hands on each sample as it comes."""
         plan_path, samples_path = f"{self._run_folder}/plan.json", f"{self._run_folder}/samples.jsonl"
         self._ask("write", plan_path, data=json.dumps(plan.to_json()).encode())
-        command = self._ssh.command([self._python, self._harness, plan_path, samples_path, "--echo", "--lifeline"])
+        command = self._ssh.command([*self._command, plan_path, samples_path, "--echo", "--lifeline"])
         status, complaint = stream(command, on_line)
+        if status:
+            raise self._lost(status, complaint)
+
+    def _tell(self, *options: str) -> dict[str, Any]:
+        status, out, complaint = self._ssh.run([*self._command, *options])
+        answer = _answer(out)
+        if status or answer is None:
+            raise DeviceError(f"the harness does not run on {self._address}: {last_line(complaint)}", "give another Python with --python")
+        return answer
+
+    def _lost(self, status: int, complaint: str) -> DeviceError:
         if status == OWN_ERROR or status < 0:
-            raise DeviceError(
+            return DeviceError(
                 f"the connection to {self._address} was lost while it measured: {last_line(complaint) or 'ssh said nothing'}",
                 "check the connection and the device's power supply, then measure again",
             )
-        if status:
-            raise DeviceError(f"the harness on {self._address} ended with exit status {status}: {last_line(complaint)}", "measure again")
+        return DeviceError(f"the harness on {self._address} ended with exit status {status}: {last_line(complaint)}", "measure again")
+
+    @property
+    def _command(self) -> list[str]:
+        return [self._python, self._harness, *(["--site", self._site] if self._site else [])]
 
     def _check_python(self) -> None:
         status, out, complaint = self._ssh.run([self._python, "-c", _VERSION])

@@ -17,6 +17,7 @@ from dsmobile.reporting.charts import by_metric, latency_chart, process_chart, s
 from dsmobile.reporting.drawing import Chart
 from dsmobile.reporting.entry import Entry
 from dsmobile.reporting.figures import BYTES, NONE, quantity
+from dsmobile.reporting.over_time import METHOD, over_time_charts, over_time_row
 from dsmobile.reporting.text import plain
 
 LONGEST_LIST = 12
@@ -63,6 +64,8 @@ def html_text(entries: Sequence[Entry]) -> str:
         specifications=[_ours(_data(chart)) for chart in charts],
         artifacts=list(_artifacts(entries)),
         pairs=[(entry, rows.pair_row(pair, entry.result)) for entry in entries for pair in entry.result.pairs],
+        over_time=[over_time_row(found, entry.result) for entry in entries for found in entry.result.sustained],
+        over_time_method=METHOD,
         texts=rows,
         facts=lambda values: list(_flat(values)),
         snapshots=_snapshots,
@@ -92,8 +95,9 @@ def _part(name: str) -> str:
 def _groups(entries: Sequence[Entry]) -> Iterator[Group]:
     first = 1
     for metric, group in by_metric(entries).items():
-        charts = (speedup_chart(group), latency_chart(group), size_chart(group, first))
-        processes = [process_chart(entry, artifact) for entry in group for artifact in entry.result.artifacts]
+        over_time = [chart for entry in group for found in entry.result.sustained for chart in over_time_charts(entry, found)]
+        charts = (speedup_chart(group), *over_time, latency_chart(group), size_chart(group, first))
+        processes = [None if entry.result.sustained else process_chart(entry, artifact) for entry in group for artifact in entry.result.artifacts]
         invalid = any(entry.result.validity is Validity.INVALID for entry in group)
         yield Group(metric, invalid, tuple(chart for chart in charts if chart), tuple(chart for chart in processes if chart))
         first += len(processes)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from dsmobile.benchmark.result import Validity
 from dsmobile.reporting.entry import Entry
+from dsmobile.reporting.over_time import over_time_row
 from dsmobile.reporting.rows import (
     DETECTABLE_METHOD,
     MEANINGS,
@@ -64,6 +65,9 @@ def _result(entry: Entry) -> Iterator[str]:
         yield from (f"- {escaped(row.sentence)}" for row in rows)
         yield ""
         yield from _table(PAIR_HEADINGS, map(_pair, rows), text_columns=2)
+    if result.sustained:
+        yield ""
+        yield from (f"- {escaped(over_time_row(found, result).sentence)}" for found in result.sustained)
     yield ""
     yield from _table(ARTIFACT_HEADINGS, (_artifact(artifact_row(artifact, result.metric)) for artifact in result.artifacts), text_columns=2)
 

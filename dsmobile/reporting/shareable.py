@@ -78,6 +78,7 @@ def shareable(result: Result) -> Result:
             replace(pair, separable=labels.get(pair.separable, file_name(pair.separable)), twin=labels.get(pair.twin, file_name(pair.twin)))
             for pair in result.pairs
         ),
+        sustained=tuple(replace(found, path=labels.get(found.path, file_name(found.path))) for found in result.sustained),
     )
 
 
@@ -88,7 +89,7 @@ def public_device(device: str) -> str:
         return device
     if "@" in kind:
         return "ssh"
-    return kind if kind in ("local", "ssh", "adb") else REMOVED
+    return kind if kind in ("local", "ssh", "adb", "imported") else REMOVED
 
 
 class _Cleaner:

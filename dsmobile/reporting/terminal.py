@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from dsmobile.benchmark.result import Result, Validity
 from dsmobile.reporting.figures import NONE
+from dsmobile.reporting.over_time import METHOD, over_time_row
 from dsmobile.reporting.rows import DETECTABLE_METHOD, MEANINGS, SPEEDUP_METHOD, ArtifactRow, PairRow, artifact_row, pair_row, warning_text
 from dsmobile.reporting.text import plain
 
@@ -39,6 +40,13 @@ def show_result(result: Result, console: Console) -> None:
         if artifact.outliers:
             console.print(Text(f"{plain(artifact_row(artifact, result.metric).outliers)}.", style="dim"))
     console.print()
+    if result.sustained:
+        console.print(_over_time(result))
+        console.print()
+        for found in result.sustained:
+            console.print(Text(plain(over_time_row(found, result).sentence), style="bold"))
+        console.print(Text(METHOD, style="dim"))
+        return
     if not result.pairs:
         console.print(Text("No pair: nothing was compared. `--pair A B` names two files to compare.", style="dim"))
         return
@@ -82,6 +90,14 @@ def _pairs(result: Result, width: int) -> Table:
         share = f"{row.share} of it" if row.share != NONE else NONE
         verdict = _verdict(row.verdict).append(f"\n{row.minimum_detectable}", style="not bold default")
         table.add_row(_pair(row), _stacked(row.speedup, row.interval), f"{row.theory}\n{share}", verdict)
+    return table
+
+
+def _over_time(result: Result) -> Table:
+    table = _table("Without a pause", "First\nlast", "Takes as long\n95% interval", "Temperature\nclock")
+    for found in result.sustained:
+        row = over_time_row(found, result)
+        table.add_row(_name(row.name), f"{row.first}\n{row.last}", _stacked(row.slowdown, row.interval), f"{row.temperature}\n{row.frequency}")
     return table
 
 

@@ -146,3 +146,37 @@ def test_says_what_is_wrong_with_a_plan(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "cannot be read" in done.stderr
     assert subprocess.run([*HARNESS, "only-one"], capture_output=True, check=False).returncode == 2
+
+
+def test_no_block_begins_after_the_budget_but_three_are_run(start, samples, made_up_runtime) -> None:
+    start(made_up_runtime("ok"), blocks=40, budget_s=1.0).communicate()
+    assert 3 <= len(samples().replicates) < 40
+    start(made_up_runtime("slow"), blocks=4, budget_s=0.001).communicate()
+    assert [replicate.block for replicate in samples().replicates][-3:] == [0, 1, 2]
+
+
+def test_a_run_without_a_pause_tells_every_second_what_it_saw(start, samples, made_up_runtime) -> None:
+    start(made_up_runtime("ok"), sustained_s=2.5).communicate()
+    found = samples()
+    assert [replicate.error for replicate in found.replicates] == [""]
+    assert [round(moment.at_s) for moment in found.moments[:2]] == [1, 2]
+    assert found.moments[-1].at_s == pytest.approx(2.5, abs=0.3)
+    assert sum(moment.count for moment in found.moments) > 500
+    assert all(1e6 < moment.median_ns <= moment.p90_ns for moment in found.moments)
+    assert "temperature_c" in found.moments[0].conditions
+    assert len(found.replicates[0].latency_ns) <= 1000
+
+
+def test_a_killed_run_without_a_pause_keeps_its_seconds(start, samples, made_up_runtime, running, tmp_path) -> None:
+    process = start(made_up_runtime("ok"), sustained_s=60.0)
+    wait_until(lambda: (tmp_path / "samples.jsonl").exists() and "moment" in (tmp_path / "samples.jsonl").read_text())
+    process.terminate()
+    process.wait()
+    assert samples().moments
+    assert running(tmp_path) == []
+
+
+def test_the_header_names_the_files_and_the_threads(start, samples, made_up_runtime) -> None:
+    start(made_up_runtime("ok")).communicate()
+    assert samples().files == ("",)
+    assert samples().threads == 1

@@ -37,7 +37,7 @@ def test_python_3_9_compiles_and_runs_it(tmp_path: Path) -> None:
 def test_runs_as_a_module_and_as_a_folder(command: list[str], tmp_path: Path) -> None:
     folder = FOLDER.parent if command[0] == "-m" else tmp_path
     done = subprocess.run([sys.executable, *command, "--facts"], cwd=folder, capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout)["runtimes"].keys() == {"litert", "tflite-runtime", "onnxruntime"}
+    assert json.loads(done.stdout)["runtimes"].keys() == {"litert", "tflite-runtime", "onnxruntime", "benchmark_model"}
 
 
 def test_needs_nothing_of_dsmobile_and_nothing_heavy(tmp_path: Path) -> None:

@@ -37,6 +37,47 @@ def device_python() -> Path:
     return folder / "bin" / "python"
 
 
+@dataclass(frozen=True)
+class Client:
+    """What a person has who may log in: keys, known hosts, a configuration; `folder` holds them and the server's keys."""
+
+    folder: Path
+    port: int
+    configuration: Path
+
+
+@pytest.fixture(scope="session")
+def make_client():
+    """Makes keys for both sides and a client's configuration for a free port on loopback."""
+
+    def make(folder: Path) -> Client:
+        for name in ("host_key", "user_key", "other_key"):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(folder / name)], check=True)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {(folder / 'host_key.pub').read_text()}", encoding="utf-8")
+        configuration = folder / "ssh_config"
+        configuration.write_text(
+            f"""Host 127.0.0.1
+  IdentityFile {folder / "user_key"}
+  IdentitiesOnly yes
+  UserKnownHostsFile {folder / "known_hosts"}
+  StrictHostKeyChecking yes
+""",
+            encoding="utf-8",
+        )
+        return Client(folder, port, configuration)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def processes_of():
+    """The process ids of all that a process started."""
+    return descendants
+
+
 @dataclass
 class Server:
     """The device and how to reach it."""
@@ -108,7 +149,7 @@ def descendants(pid: int) -> list[int]:
 
 
 @pytest.fixture
-def server(tmp_path: Path, device_python: Path, monkeypatch: pytest.MonkeyPatch):
+def server(tmp_path: Path, device_python: Path, make_client, monkeypatch: pytest.MonkeyPatch):
     """Starts the server; the home folder's name is as awkward as a name may be."""
     sshd = shutil.which("sshd") or "/usr/sbin/sshd"
     if not Path(sshd).exists():
@@ -119,12 +160,9 @@ def server(tmp_path: Path, device_python: Path, monkeypatch: pytest.MonkeyPatch)
         place.mkdir(parents=True)
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)
-    for name in ("host_key", "user_key", "other_key"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(folder / name)], check=True)
+    client = make_client(folder)
+    port, configuration = client.port, client.configuration
     shutil.copy(folder / "user_key.pub", folder / "authorized_keys")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     (folder / "sshd_config").write_text(
         f"""Port {port}
 ListenAddress 127.0.0.1
@@ -137,17 +175,6 @@ KbdInteractiveAuthentication no
 PermitRootLogin yes
 StrictModes no
 SetEnv "HOME={home}" "PATH={folder / "bin"}:/usr/bin:/bin"
-""",
-        encoding="utf-8",
-    )
-    (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {(folder / 'host_key.pub').read_text()}", encoding="utf-8")
-    configuration = folder / "ssh_config"
-    configuration.write_text(
-        f"""Host 127.0.0.1
-  IdentityFile {folder / "user_key"}
-  IdentitiesOnly yes
-  UserKnownHostsFile {folder / "known_hosts"}
-  StrictHostKeyChecking yes
 """,
         encoding="utf-8",
     )

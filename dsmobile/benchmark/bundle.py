@@ -1,0 +1,145 @@
+"""`bench --bundle`: everything that a device needs to measure by itself, for one that is reached by a USB stick only."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+from device_bench.records import Block, PlannedArtifact, RunPlan
+from dsmobile.benchmark.calls import TRIAL, TRIAL_TIMEOUT_S
+from dsmobile.benchmark.plan import LEAST_COUNT, orders
+from dsmobile.benchmark.run import check_settings, planned_artifact, whom_to_compare
+from dsmobile.benchmark.subjects import Subject
+from dsmobile.devices.device import harness_files
+from dsmobile.errors import OutputError
+from dsmobile.files import replacing
+
+FOLDER = "dsmobile-bundle"
+MOST_BLOCKS = 200
+_MEASURE_S = 0.5
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same files make the same bundle
+_RUNTIMES = {"tflite": "litert", "onnx": "onnxruntime"}
+_RUN = '''"""Measures what this bundle holds on this device: python3 run.py"""
+
+import os
+import runpy
+import sys
+
+folder = os.path.dirname(os.path.abspath(__file__))
+harness = os.path.join(folder, "device_bench")
+sys.argv = [harness, "--bundle", folder]
+runpy.run_path(os.path.join(harness, "__main__.py"), run_name="__main__")
+'''
+_README = """What this is
+  Models and the harness of dsmobile, to be measured on this device. Nothing is installed and nothing else is changed.
+
+How
+  python3 run.py          writes samples.jsonl here; Ctrl-C keeps what was measured so far
+  Carry samples.jsonl back and run, where the models are:
+  dsmobile bench {names} --import-samples samples.jsonl
+
+What the device needs
+  Python 3.9 or newer with numpy, and
+{needs}
+"""
+_NEEDS = {
+    "tflite": "  for .tflite: ai-edge-litert (64-bit Python 3.10 to 3.14), or tflite-runtime (Python 3.9 to 3.11, also 32-bit; numpy below 2)",
+    "onnx": "  for .onnx: onnxruntime (64-bit Python 3.11 to 3.14)",
+}
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that was written.
+
+    Args:
+        path: The ZIP file, absolute.
+        files: What it holds.
+        models: The names of the models, as they are here.
+    """
+
+    path: Path
+    files: tuple[str, ...]
+    models: tuple[str, ...]
+
+
+def write_bundle(
+    path: Path,
+    artifacts: Sequence[Path],
+    *,
+    threads: int,
+    budget_s: float,
+    pairs: Sequence[tuple[Path, Path]] = (),
+    self_test: bool = False,
+    sustained_s: float | None = None,
+    seed: int = 0,
+) -> Bundle:
+    """Writes a bundle.
+
+    Args:
+        path: The ZIP file; it must not be there yet.
+        artifacts: The model files.
+        threads: Threads of the runtime.
+        budget_s: Seconds for the measurement on the device: nobody is there to stop it when enough is known.
+        pairs: As for `benchmark.run.bench`; only the files matter here.
+        self_test: Measure each file against itself.
+        sustained_s: Run each file without a pause for so long, in place of blocks.
+        seed: Of the order within the blocks.
+
+    Raises:
+        UsageError: The options do not fit together.
+        ModelError: A file is missing or damaged.
+        OutputError: The bundle is there already, or cannot be written.
+    """
+    check_settings(threads, budget_s)
+    subjects, _ = whom_to_compare(artifacts, pairs, self_test=self_test)
+    path = path.absolute()
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder", "give the name of a .zip file")
+    if path.exists():
+        raise OutputError(f"{path} would be overwritten", "give another name, or delete it first")
+    places = [f"models/{subject.sha256[:16]}.{subject.format}" for subject in subjects]
+    planned = tuple(planned_artifact(subject, place, _RUNTIMES) for subject, place in zip(subjects, places, strict=True))
+    plan = _plan(planned, threads, budget_s, sustained_s, seed)
+    contents: dict[str, bytes] = {
+        "README.txt": _readme(subjects).encode(),
+        "run.py": _RUN.encode(),
+        "plan.json": (json.dumps(plan.to_json(), indent=1) + "\n").encode(),
+        **{f"device_bench/{file.name}": file.read_bytes() for file in harness_files()},
+        **{place: subject.path.read_bytes() for subject, place in zip(subjects, places, strict=True)},
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in contents.items():
+            entry = zipfile.ZipInfo(f"{FOLDER}/{name}", _EPOCH)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, data)
+    return Bundle(path, tuple(f"{FOLDER}/{name}" for name in contents), tuple(dict.fromkeys(subject.path.name for subject in subjects)))
+
+
+def how_to_run(bundle: Bundle) -> list[str]:
+    """What a person does with it, line by line."""
+    return [
+        f"Bundle: {bundle.path}",
+        f"On the device: python3 -m zipfile -e {shlex.quote(bundle.path.name)} . && python3 {FOLDER}/run.py",
+        f"Back here: dsmobile bench {shlex.join(bundle.models)} --import-samples samples.jsonl",
+    ]
+
+
+def _plan(planned: tuple[PlannedArtifact, ...], threads: int, budget_s: float, sustained_s: float | None, seed: int) -> RunPlan:
+    plan = RunPlan(planned, (), threads=threads, measure_s=_MEASURE_S, min_count=LEAST_COUNT, timeout_s=TRIAL_TIMEOUT_S)
+    if sustained_s:
+        return replace(plan, blocks=tuple(Block(0, (index,)) for index in range(len(planned))), sustained_s=sustained_s)
+    blocks = [Block(index, order) for index, order in enumerate(islice(orders(seed, len(planned)), MOST_BLOCKS))]
+    return replace(plan, blocks=(Block(TRIAL, tuple(range(len(planned)))), *blocks), budget_s=budget_s)
+
+
+def _readme(subjects: Sequence[Subject]) -> str:
+    names = shlex.join(dict.fromkeys(subject.path.name for subject in subjects))
+    return _README.format(names=names, needs="\n".join(_NEEDS[kind] for kind in sorted({subject.format for subject in subjects})))

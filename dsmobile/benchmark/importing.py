@@ -1,0 +1,87 @@
+"""Samples that come from elsewhere: from a bundle that ran on a device out of reach, or from a run that was interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from device_bench.records import Samples, read_samples
+from dsmobile.benchmark.measure import Measured
+from dsmobile.benchmark.subjects import Subject
+from dsmobile.benchmark.sustained import SUSTAINED
+from dsmobile.errors import DataError
+
+MOST_BYTES = 1 << 30
+IMPORTED = "imported"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What samples from elsewhere hold.
+
+    Args:
+        subjects: The files, in the order of the samples.
+        compared: Pairs of indices, where each file was measured against itself; otherwise empty.
+        measured: The samples.
+        started: When the run began, by the device's clock.
+    """
+
+    subjects: tuple[Subject, ...]
+    compared: tuple[tuple[int, int], ...]
+    measured: Measured
+    started: datetime
+
+
+def read_imported(path: Path, given: Sequence[Subject]) -> Imported:
+    """Reads samples and finds the files that they are of.
+
+    Args:
+        path: The samples (JSON Lines).
+        given: The files that were named; more than were measured is one too many.
+
+    Raises:
+        DataError: They cannot be read, hold no whole block, or are of other files.
+    """
+    samples = _read(path)
+    by_hash = {subject.sha256: subject for subject in given}
+    unknown = [index for index, digest in enumerate(samples.files) if digest not in by_hash]
+    if unknown:
+        raise DataError(
+            f"{path} holds samples of {len(set(samples.files))} files, and {len(unknown)} of them were not named or have changed since",
+            "name every file that was measured, unchanged, beside --import-samples",
+        )
+    surplus = [subject.path.name for digest, subject in by_hash.items() if digest not in samples.files]
+    if surplus:
+        raise DataError(f"{path} holds no samples of {', '.join(surplus)}", "name only files that were measured")
+    blocks = {replicate.block for replicate in samples.replicates if replicate.block >= 0}
+    if not blocks:
+        raise DataError(f"{path} holds no process that was measured, only the trial before", "let it run longer")
+    count = len(samples.files)
+    twice = count > 1 and samples.files[::2] == samples.files[1::2]
+    times = [snapshot["time_s"] for snapshot in samples.conditions if snapshot.get("time_s")]
+    return Imported(
+        subjects=tuple(by_hash[digest] for digest in samples.files),
+        compared=tuple((index, index + 1) for index in range(0, count, 2)) if twice else (),
+        measured=Measured(samples, len(blocks), None, max(times) - min(times) if times else 0.0, SUSTAINED if samples.moments else IMPORTED),
+        started=datetime.fromtimestamp(min(times), UTC) if times else datetime.now(UTC),
+    )
+
+
+def _read(path: Path) -> Samples:
+    how = "give the samples.jsonl that a bundle wrote, or a file of OUT/samples"
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise DataError(f"{path} is larger than {MOST_BYTES >> 30} GB", how)
+        samples = read_samples(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}", how) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} does not hold samples: {error}", how) from error
+    if not samples.files or not all(samples.files):
+        raise DataError(f"{path} does not say which files were measured", how)
+    indices = {sample.artifact for sample in samples.replicates} | {moment.artifact for moment in samples.moments}
+    if any(not 0 <= index < len(samples.files) for index in indices):
+        raise DataError(f"{path} is damaged: it holds samples of a file that its header does not know", how)
+    return samples

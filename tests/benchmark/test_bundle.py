@@ -1,0 +1,180 @@
+"""Measuring where no cable leads: a bundle goes out on a stick, samples come back."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from dsmobile.benchmark.bundle import FOLDER, how_to_run, write_bundle
+from dsmobile.benchmark.result import Validity
+from dsmobile.benchmark.run import bench, import_samples
+from dsmobile.benchmark.ways import Options, follow
+from dsmobile.errors import DataError, DeviceError, OutputError, UsageError
+
+
+def unpacked(path: Path, place: Path) -> Path:
+    subprocess.run([sys.executable, "-m", "zipfile", "-e", str(path), str(place)], check=True)
+    return place / FOLDER
+
+
+def run(folder: Path, **options) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, str(folder / "run.py")], capture_output=True, text=True, check=False, cwd="/", **options)
+
+
+def test_there_and_back(pair_of_files, tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "out.zip", pair_of_files, threads=1, budget_s=2.0)
+    folder = unpacked(bundle.path, tmp_path / "a stick's $HOME")
+    assert not any("/" in name and name.startswith("/") for name in bundle.files)
+    text = (folder / "plan.json").read_text() + (folder / "README.txt").read_text()
+    assert str(tmp_path) not in text  # nothing tells where the models lie here
+    done = run(folder)
+    assert done.returncode == 0, done.stderr
+    result, path = import_samples(folder / "samples.jsonl", [pair_of_files[1], pair_of_files[0]], out=tmp_path / "o", keep_invalid=True)
+    assert path is not None
+    assert result.device == "imported"
+    assert result.pairs[0].speedup > 0
+    assert result.pairs[0].separable == str(pair_of_files[0])
+    assert result.pairs[0].blocks >= 3
+    assert result.settings["stopped_by"] == "imported"
+    again = run(folder)
+    assert again.returncode == 0
+    assert (folder / "samples-2.jsonl").exists()
+
+
+def test_a_self_test_and_a_run_without_a_pause_travel_too(tiny_files, tmp_path: Path) -> None:
+    write_bundle(tmp_path / "self.zip", [tiny_files["small"]], threads=1, budget_s=1.0, self_test=True)
+    folder = unpacked(tmp_path / "self.zip", tmp_path / "self")
+    assert run(folder).returncode == 0
+    result, _ = import_samples(folder / "samples.jsonl", [tiny_files["small"]], out=tmp_path, keep_invalid=True)
+    assert result.pairs[0].of_itself
+    write_bundle(tmp_path / "long.zip", [tiny_files["small"]], threads=1, budget_s=1.0, sustained_s=6.0)
+    folder = unpacked(tmp_path / "long.zip", tmp_path / "long")
+    assert run(folder).returncode == 0
+    result, _ = import_samples(folder / "samples.jsonl", [tiny_files["small"]], out=tmp_path, keep_invalid=True)
+    assert len(result.sustained[0].seconds) >= 5
+
+
+def test_ctrl_c_keeps_what_was_measured(tiny_files, tmp_path: Path) -> None:
+    write_bundle(tmp_path / "out.zip", [tiny_files["small"]], threads=1, budget_s=300.0)
+    folder = unpacked(tmp_path / "out.zip", tmp_path)
+    (tmp_path / "cache").mkdir()
+    process = subprocess.Popen(
+        [sys.executable, str(folder / "run.py")], stderr=subprocess.PIPE, env={"DSMOBILE_CACHE": str(tmp_path / "cache"), "PATH": "/usr/bin:/bin"}
+    )
+    samples = folder / "samples.jsonl"
+    deadline = time.monotonic() + 180
+    while not samples.exists() or samples.read_text().count('"when": "after"') < 5:
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130
+    process.stderr.close()
+    result, _ = import_samples(samples, [tiny_files["small"]], out=tmp_path, keep_invalid=True)
+    assert len(result.artifacts[0].replicates) >= 3
+
+
+def test_the_same_files_make_the_same_bundle(tiny_files, tmp_path: Path) -> None:
+    one, other = (write_bundle(tmp_path / name, [tiny_files["small"]], threads=1, budget_s=5.0) for name in ("a.zip", "b.zip"))
+    assert one.path.read_bytes() == other.path.read_bytes()
+
+
+def test_a_device_without_the_runtime_is_told(tiny_files, tmp_path: Path) -> None:
+    write_bundle(tmp_path / "out.zip", [tiny_files["small"]], threads=1, budget_s=1.0)
+    folder = unpacked(tmp_path / "out.zip", tmp_path)
+    bare = subprocess.run([sys.executable, "-S", "-I", str(folder / "run.py")], capture_output=True, text=True, check=False)
+    assert bare.returncode == 5
+    assert "litert or tflite-runtime" in bare.stderr
+    assert "ai-edge-litert" in (folder / "README.txt").read_text()
+
+
+def test_it_is_not_overwritten_and_names_are_quoted(tiny_files, tmp_path: Path) -> None:
+    awkward = tmp_path / "it's $(a) model.tflite"
+    shutil.copy(tiny_files["small"], awkward)
+    path = tmp_path / "a b.zip"
+    bundle = write_bundle(path, [awkward], threads=1, budget_s=1.0)
+    assert "'a b.zip'" in how_to_run(bundle)[1]
+    assert "'it'\"'\"'s $(a) model.tflite'" in how_to_run(bundle)[2]
+    with zipfile.ZipFile(path) as archive:
+        assert all(".." not in name and not name.startswith("/") for name in archive.namelist())
+    with pytest.raises(OutputError, match="overwritten"):
+        write_bundle(path, [awkward], threads=1, budget_s=1.0)
+    with pytest.raises(OutputError, match="folder"):
+        write_bundle(tmp_path, [awkward], threads=1, budget_s=1.0)
+
+
+def test_an_interrupted_run_is_not_lost(tiny_files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Ctrl-C left in OUT/samples becomes a result."""
+
+    def stop(text: str, share: float) -> None:
+        if text.startswith(("4 blocks", "5 blocks", "6 blocks", "7 blocks", "8 blocks")):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bench([tiny_files["small"]], budget_s=60.0, out=tmp_path, progress=stop)
+    (journal,) = (tmp_path / "samples").iterdir()
+    result, path = import_samples(journal, [tiny_files["small"]], out=tmp_path, keep_invalid=True)
+    assert 4 <= len(result.artifacts[0].replicates) <= 8
+    assert path is not None
+    assert journal.exists()
+
+
+def test_bad_samples(tiny_files, tmp_path: Path) -> None:
+    files = [tiny_files["small"]]
+    header = {"schema": "dsmobile.samples/1", "kind": "header", "facts": {}, "threads": 1, "files": ["0" * 64]}
+    for text, words in [
+        ("", "does not hold samples"),
+        ("{}\n", "does not hold samples"),
+        ("[1]\n", "does not hold samples"),
+        ("garbage\n", "does not hold samples"),
+        (json.dumps({**header, "files": []}) + "\n", "does not say which files"),
+        (json.dumps(header) + "\n", "were not named or have changed"),
+        (json.dumps(header) + "\n" + json.dumps({"kind": "moment"}) + "\n", "does not hold samples"),
+    ]:
+        path = tmp_path / "samples.jsonl"
+        path.write_text(text)
+        with pytest.raises(DataError, match=words):
+            import_samples(path, files, out=tmp_path)
+    with pytest.raises(DataError, match="cannot be read"):
+        import_samples(tmp_path / "no such file", files, out=tmp_path)
+
+
+def test_options_that_do_not_apply_are_refused(tiny_files, tmp_path: Path) -> None:
+    files = (tiny_files["small"],)
+    for options, words in [
+        (Options(files, bundle=tmp_path / "x.zip", device="ssh:pi@pi"), "--device does not apply"),
+        (Options(files, bundle=tmp_path / "x.zip", import_samples=tmp_path / "x"), "two ends"),
+        (Options(files, import_samples=tmp_path / "x", threads=2), "--threads does not apply"),
+        (Options(files, import_samples=tmp_path / "x", budget_s=60.0), "--budget does not apply"),
+        (Options(files, sustained="10m", budget_s=60.0), "--budget does not apply"),
+        (Options(files, sustained="ten"), "duration"),
+        (Options(files, bundle=tmp_path / "x.zip", budget_s=-1.0), "--budget"),
+    ]:
+        with pytest.raises(UsageError, match=words):
+            follow(options, interactive=False, progress=lambda text, share: None)
+
+
+def test_a_result_needs_a_process_of_every_file(tiny_files, tmp_path: Path) -> None:
+    files = [tiny_files["small"], tiny_files["large"]]
+    write_bundle(tmp_path / "out.zip", files, threads=1, budget_s=0.5)
+    folder = unpacked(tmp_path / "out.zip", tmp_path)
+    assert run(folder).returncode == 0
+    lines = (folder / "samples.jsonl").read_text().splitlines(keepends=True)
+    kept = [line for line in lines if '"kind": "replicate"' not in line or '"artifact": 0' in line]
+    (folder / "samples.jsonl").write_text("".join(kept))
+    with pytest.raises(DeviceError, match="no process that measured large"):
+        import_samples(folder / "samples.jsonl", files, out=tmp_path)
+    result, _ = import_samples(_cut(folder, lines), files, out=tmp_path, keep_invalid=True)
+    assert result.validity in (Validity.DEGRADED, Validity.INVALID)
+
+
+def _cut(folder: Path, lines: list[str]) -> Path:
+    path = folder / "cut.jsonl"
+    path.write_text("".join(lines)[:-40])
+    return path
