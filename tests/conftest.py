@@ -10,6 +10,14 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory):
+    """A cache of the tests' own: their benchmarks hold its lock, not that of a person who measures here at the same time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DSMOBILE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real weights, photographs and strangers' models that are not part of the project."""
