@@ -18,7 +18,8 @@ def test_a_plan_survives_json() -> None:
 
 
 def test_samples_survive_json_lines_and_a_kill_in_the_middle_of_a_line() -> None:
-    text = to_line(header({"machine": "x"}, PLAN)) + to_line(SAMPLE.to_json()) + to_line({"kind": "conditions", "when": "after", "load_average": None})
+    after = {"kind": "conditions", "when": "after", "load_average": None}
+    text = to_line(header({"machine": "x"}, PLAN)) + to_line(SAMPLE.to_json()) + to_line(after)
     assert json.loads(text.splitlines()[0])["schema"] == "dsmobile.samples/1"
     samples = read_samples(text + to_line(SAMPLE.to_json())[:40])
     assert samples.replicates == (SAMPLE,)
