@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -16,23 +16,35 @@ from dsmobile.benchmark.plan import LEAST_COUNT, orders
 from dsmobile.benchmark.run import check_settings, planned_artifact, whom_to_compare
 from dsmobile.benchmark.subjects import Subject
 from dsmobile.devices.device import harness_files
-from dsmobile.errors import OutputError
+from dsmobile.devices.userland import choose_wheels, userland_of
+from dsmobile.devices.wheels import PACKAGES, fetch
+from dsmobile.errors import OutputError, UsageError
 from dsmobile.files import replacing
 
 FOLDER = "dsmobile-bundle"
 MOST_BLOCKS = 200
 _MEASURE_S = 0.5
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same files make the same bundle
+_ALSO = {"tflite": ("litert", "tflite-runtime"), "onnx": ("onnxruntime",)}
 _RUNTIMES = {"tflite": "litert", "onnx": "onnxruntime"}
 _RUN = '''"""Measures what this bundle holds on this device: python3 run.py"""
 
 import os
 import runpy
+import shutil
 import sys
+import zipfile
 
 folder = os.path.dirname(os.path.abspath(__file__))
-harness = os.path.join(folder, "device_bench")
-sys.argv = [harness, "--bundle", folder]
+harness, site, wheels = (os.path.join(folder, name) for name in ("device_bench", "site", "wheels"))
+if os.path.isdir(wheels) and not os.path.isdir(site):
+    half = site + ".part"
+    shutil.rmtree(half, ignore_errors=True)
+    for name in sorted(os.listdir(wheels)):
+        with zipfile.ZipFile(os.path.join(wheels, name)) as wheel:
+            wheel.extractall(half)
+    os.rename(half, site)
+sys.argv = [harness, *(["--site", site] if os.path.isdir(site) else []), "--bundle", folder]
 runpy.run_path(os.path.join(harness, "__main__.py"), run_name="__main__")
 '''
 _README = """What this is
@@ -44,7 +56,6 @@ How
   dsmobile bench {names} --import-samples samples.jsonl
 
 What the device needs
-  Python 3.9 or newer with numpy, and
 {needs}
 """
 _NEEDS = {
@@ -77,7 +88,9 @@ def write_bundle(
     pairs: Sequence[tuple[Path, Path]] = (),
     self_test: bool = False,
     sustained_s: float | None = None,
+    system: str | None = None,
     seed: int = 0,
+    say: Callable[[str], None] = lambda _text: None,
 ) -> Bundle:
     """Writes a bundle.
 
@@ -89,11 +102,14 @@ def write_bundle(
         pairs: As for `benchmark.run.bench`; only the files matter here.
         self_test: Measure each file against itself.
         sustained_s: Run each file without a pause for so long, in place of blocks.
+        system: The device's, such as `bookworm` or `bookworm-32`: its runtimes travel along, for a device that has none and no network.
         seed: Of the order within the blocks.
+        say: Told what is being fetched.
 
     Raises:
-        UsageError: The options do not fit together.
+        UsageError: The options do not fit together, or no runtime for a file runs on such a system.
         ModelError: A file is missing or damaged.
+        DeviceError: A runtime cannot be fetched.
         OutputError: The bundle is there already, or cannot be written.
     """
     check_settings(threads, budget_s)
@@ -105,12 +121,14 @@ def write_bundle(
         raise OutputError(f"{path} would be overwritten", "give another name, or delete it first")
     places = [f"models/{subject.sha256[:16]}.{subject.format}" for subject in subjects]
     planned = tuple(planned_artifact(subject, place, _RUNTIMES) for subject, place in zip(subjects, places, strict=True))
+    wheels = _wheels(system, subjects, say) if system else []
     plan = _plan(planned, threads, budget_s, sustained_s, seed)
     contents: dict[str, bytes] = {
-        "README.txt": _readme(subjects).encode(),
+        "README.txt": _readme(subjects, system).encode(),
         "run.py": _RUN.encode(),
         "plan.json": (json.dumps(plan.to_json(), indent=1) + "\n").encode(),
         **{f"device_bench/{file.name}": file.read_bytes() for file in harness_files()},
+        **{f"wheels/{wheel.name}": wheel.read_bytes() for wheel in wheels},
         **{place: subject.path.read_bytes() for subject, place in zip(subjects, places, strict=True)},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -140,6 +158,24 @@ def _plan(planned: tuple[PlannedArtifact, ...], threads: int, budget_s: float, s
     return replace(plan, blocks=(Block(TRIAL, tuple(range(len(planned)))), *blocks), budget_s=budget_s)
 
 
-def _readme(subjects: Sequence[Subject]) -> str:
+def _wheels(system: str, subjects: Sequence[Subject], say: Callable[[str], None]) -> list[Path]:
+    """The wheels of the runtimes that these files need on a system."""
+    userland = userland_of(system)
+    choice = choose_wheels(userland)
+    formats = {subject.format for subject in subjects}
+    for kind in sorted(formats):
+        if not set(choice.runtimes) & set(_ALSO[kind]):
+            reasons = "; ".join(choice.impossible[name] for name in _ALSO[kind] if name in choice.impossible)
+            raise UsageError(f"nothing runs .{kind} files on {userland}: {reasons}", "see docs/devices.md for what runs where")
+    return fetch([wheel for wheel in choice.wheels if wheel.package != PACKAGES["onnxruntime"] or "onnx" in formats], say)
+
+
+def _readme(subjects: Sequence[Subject], system: str | None) -> str:
     names = shlex.join(dict.fromkeys(subject.path.name for subject in subjects))
-    return _README.format(names=names, needs="\n".join(_NEEDS[kind] for kind in sorted({subject.format for subject in subjects})))
+    if system:
+        userland = userland_of(system)
+        own = "; its own numpy (sudo apt install python3-numpy)" if choose_wheels(userland).system_numpy else ""
+        needs = f"  {userland}; everything else is in wheels/{own}"
+    else:
+        needs = "\n".join(["  Python 3.9 or newer with numpy, and", *(_NEEDS[kind] for kind in sorted({subject.format for subject in subjects}))])
+    return _README.format(names=names, needs=needs)

@@ -28,6 +28,7 @@ class Options:
     governor: str | None = None
     runtime: str | None = None
     bundle: Path | None = None
+    bundle_for: str | None = None
     import_samples: Path | None = None
     python: str | None = None
     keep_invalid: bool = False
@@ -61,6 +62,8 @@ def follow(options: Options, *, interactive: bool, progress: Progress) -> tuple[
             pairs=options.pairs,
             self_test=options.self_test,
             sustained_s=sustained_s,
+            system=options.bundle_for,
+            say=lambda text: progress(text, 0.0),
         )
         return {"bundle": str(bundle.path), "files": list(bundle.files), "how": how_to_run(bundle)}, 0, None
     if options.import_samples is not None:
@@ -92,6 +95,8 @@ def _check(options: Options) -> None:
         raise UsageError("--budget does not apply: --sustained says how long each file runs", "give one of the two")
     if options.bundle is not None and options.import_samples is not None:
         raise UsageError("--bundle and --import-samples are two ends of one way", "write the bundle first, import its samples later")
+    if options.bundle_for is not None and options.bundle is None:
+        raise UsageError("--bundle-for does not apply without --bundle", "give --bundle too, or leave it away")
     elsewhere = "--bundle" if options.bundle is not None else "--import-samples" if options.import_samples is not None else ""
     if not elsewhere:
         return

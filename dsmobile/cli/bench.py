@@ -58,6 +58,9 @@ def bench(
     bundle: Annotated[
         str, typer.Option("--bundle", metavar="ZIP", help="Measure nothing: write all that a device out of reach needs to measure by itself.")
     ] = "",
+    bundle_for: Annotated[
+        str, typer.Option("--bundle-for", metavar="SYSTEM", help="Put the runtimes into the bundle too: for bookworm, bookworm-32, trixie, noble ...")
+    ] = "",
     import_samples: Annotated[
         str, typer.Option("--import-samples", metavar="FILE", help="Measure nothing: make a result of samples that a bundle or a broken run left.")
     ] = "",
@@ -89,6 +92,7 @@ def bench(
             governor=governor or None,
             runtime=runtime or None,
             bundle=Path(bundle) if bundle else None,
+            bundle_for=bundle_for or None,
             import_samples=Path(import_samples) if import_samples else None,
             python=python or None,
             keep_invalid=keep_invalid,

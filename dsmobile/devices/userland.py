@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dsmobile.devices.wheels import PACKAGES, Wheel, locked, numbers
+from dsmobile.errors import UsageError
 
 NATIVE = "benchmark_model"
 TFLITE_RUNTIMES = ("litert", "tflite-runtime", NATIVE)
@@ -85,21 +86,42 @@ class Release:
         python: The Python it comes with.
         glibc: Its C library.
         numpy: The version of its python3-numpy.
+        key: How a person names it in a command.
     """
 
     name: str
     python: tuple[int, int]
     glibc: tuple[int, int]
     numpy: str
+    key: str
 
 
 RELEASES = (
-    Release("Raspberry Pi OS / Debian 11 Bullseye", (3, 9), (2, 31), "1.19.5"),
-    Release("Raspberry Pi OS / Debian 12 Bookworm", (3, 11), (2, 36), "1.24.2"),
-    Release("Raspberry Pi OS / Debian 13 Trixie", (3, 13), (2, 41), "2.2.4"),
-    Release("Ubuntu 22.04", (3, 10), (2, 35), "1.21.5"),
-    Release("Ubuntu 24.04", (3, 12), (2, 39), "1.26.4"),
+    Release("Raspberry Pi OS / Debian 11 Bullseye", (3, 9), (2, 31), "1.19.5", "bullseye"),
+    Release("Raspberry Pi OS / Debian 12 Bookworm", (3, 11), (2, 36), "1.24.2", "bookworm"),
+    Release("Raspberry Pi OS / Debian 13 Trixie", (3, 13), (2, 41), "2.2.4", "trixie"),
+    Release("Ubuntu 22.04", (3, 10), (2, 35), "1.21.5", "jammy"),
+    Release("Ubuntu 24.04", (3, 12), (2, 39), "1.26.4", "noble"),
 )
+
+
+def userland_of(system: str) -> Userland:
+    """The userland of a system that cannot be asked.
+
+    Args:
+        system: A release's key, such as `bookworm`; `-32` behind it for the 32-bit system. The processor is an ARM.
+
+    Raises:
+        UsageError: There is no such system in the table.
+    """
+    key, _, bits = system.partition("-")
+    release = next((release for release in RELEASES if release.key == key), None)
+    if release is None or bits not in ("", "32", "64"):
+        known = ", ".join(release.key for release in RELEASES)
+        raise UsageError(f"{system!r} is no system of the table", f"give one of {known}; with -32 behind it for a 32-bit system")
+    narrow = bits == "32"
+    architecture = "armv7l" if narrow else "aarch64"
+    return Userland("Linux", architecture, 32 if narrow else 64, release.python, glibc=release.glibc, numpy=release.numpy, name=release.name)
 
 
 def read_userland(facts: Mapping[str, Any]) -> Userland:

@@ -61,7 +61,7 @@ def test_a_self_test_and_a_run_without_a_pause_travel_too(tiny_files, tmp_path: 
 
 
 def test_ctrl_c_keeps_what_was_measured(tiny_files, tmp_path: Path) -> None:
-    write_bundle(tmp_path / "out.zip", [tiny_files["small"]], threads=1, budget_s=300.0)
+    write_bundle(tmp_path / "out.zip", [tiny_files["small"]], threads=1, budget_s=30.0)
     folder = unpacked(tmp_path / "out.zip", tmp_path)
     (tmp_path / "cache").mkdir()
     process = subprocess.Popen(
@@ -69,7 +69,7 @@ def test_ctrl_c_keeps_what_was_measured(tiny_files, tmp_path: Path) -> None:
     )
     samples = folder / "samples.jsonl"
     deadline = time.monotonic() + 180
-    while not samples.exists() or samples.read_text().count('"when": "after"') < 5:
+    while not samples.exists() or samples.read_text().count('"when": "after"') < 3:
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.1)
@@ -77,7 +77,7 @@ def test_ctrl_c_keeps_what_was_measured(tiny_files, tmp_path: Path) -> None:
     assert process.wait(20) == 130
     process.stderr.close()
     result, _ = import_samples(samples, [tiny_files["small"]], out=tmp_path, keep_invalid=True)
-    assert len(result.artifacts[0].replicates) >= 3
+    assert len(result.artifacts[0].replicates) >= 2
 
 
 def test_the_same_files_make_the_same_bundle(tiny_files, tmp_path: Path) -> None:
@@ -92,6 +92,41 @@ def test_a_device_without_the_runtime_is_told(tiny_files, tmp_path: Path) -> Non
     assert bare.returncode == 5
     assert "litert or tflite-runtime" in bare.stderr
     assert "ai-edge-litert" in (folder / "README.txt").read_text()
+
+
+def test_runtimes_travel_along_where_they_are_asked_for(tiny_files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wheels are made up here: a pure Python one, so that this Python can import it from where run.py unpacks it."""
+    fetched = []
+
+    def fetch(wheels, say) -> list[Path]:
+        fetched.extend(wheels)
+        path = tmp_path / "ai_edge_litert-9-py3-none-any.whl"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("ai_edge_litert/__init__.py", "")
+            archive.writestr("ai_edge_litert/interpreter.py", "raise ImportError('from the bundle')")
+        return [path]
+
+    monkeypatch.setattr("dsmobile.benchmark.bundle.fetch", fetch)
+    write_bundle(tmp_path / "out.zip", [tiny_files["small"]], threads=1, budget_s=1.0, system="bookworm")
+    assert {wheel.package for wheel in fetched} == {"ai-edge-litert", "numpy"}
+    assert {wheel.architecture for wheel in fetched} == {"aarch64"}
+    folder = unpacked(tmp_path / "out.zip", tmp_path)
+    assert run(folder).returncode == 0
+    assert (folder / "site" / "ai_edge_litert" / "interpreter.py").exists()
+    assert "from the bundle" in (folder / "samples.jsonl").read_text()
+    assert "bookworm" in (folder / "README.txt").read_text().lower()
+
+
+def test_systems_that_run_nothing_of_it_are_refused(tiny_files, tmp_path: Path) -> None:
+    for system, file, words in [
+        ("trixie-32", "small", "nothing runs .tflite"),
+        ("bullseye", "onnx", "nothing runs .onnx"),
+        ("windows", "small", "no system"),
+        ("bookworm-16", "small", "no system"),
+    ]:
+        with pytest.raises(UsageError, match=words):
+            write_bundle(tmp_path / "out.zip", [tiny_files[file]], threads=1, budget_s=1.0, system=system)
+    assert not (tmp_path / "out.zip").exists()
 
 
 def test_it_is_not_overwritten_and_names_are_quoted(tiny_files, tmp_path: Path) -> None:
@@ -113,14 +148,14 @@ def test_an_interrupted_run_is_not_lost(tiny_files, tmp_path: Path, monkeypatch:
     """What Ctrl-C left in OUT/samples becomes a result."""
 
     def stop(text: str, share: float) -> None:
-        if text.startswith(("4 blocks", "5 blocks", "6 blocks", "7 blocks", "8 blocks")):
+        if "blocks measured" in text:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        bench([tiny_files["small"]], budget_s=60.0, out=tmp_path, progress=stop)
+        bench([tiny_files["small"]], budget_s=10.0, out=tmp_path, progress=stop)
     (journal,) = (tmp_path / "samples").iterdir()
     result, path = import_samples(journal, [tiny_files["small"]], out=tmp_path, keep_invalid=True)
-    assert 4 <= len(result.artifacts[0].replicates) <= 8
+    assert len(result.artifacts[0].replicates) >= 1
     assert path is not None
     assert journal.exists()
 
