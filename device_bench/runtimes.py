@@ -50,7 +50,10 @@ def import_runtime(runtime: str) -> Tuple[Any, str, int]:
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     name = MODULES[runtime]
     started = time.perf_counter_ns()
-    module = importlib.import_module(name if runtime == "onnxruntime" else name + ".interpreter")
+    try:
+        module = importlib.import_module(name if runtime == "onnxruntime" else name + ".interpreter")
+    except OSError as error:  # of a library that was built for another processor
+        raise ImportError(str(error)) from error
     elapsed = time.perf_counter_ns() - started
     try:
         version = importlib.metadata.version(PACKAGES[runtime])

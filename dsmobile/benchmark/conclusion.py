@@ -13,6 +13,7 @@ import dsmobile
 from device_bench.records import Moment, ReplicateSample
 from dsmobile.benchmark import result
 from dsmobile.benchmark.conditions import Kind, judge, validity
+from dsmobile.benchmark.instructions import INSTRUCTIONS, LATENCY
 from dsmobile.benchmark.measure import PRECISION_REACHED, Measured
 from dsmobile.benchmark.plan import ENOUGH_BLOCKS
 from dsmobile.benchmark.process import median_ns, paired, replicate_of, undisturbed_ns
@@ -37,6 +38,7 @@ def conclude(
     settings: dict[str, Any],
     device: str,
     started: datetime,
+    metric: str = LATENCY,
 ) -> Result:
     """What the samples say.
 
@@ -49,6 +51,7 @@ def conclude(
         settings: budget_s, threads, seed.
         device: `local` or `ssh`.
         started: When it began.
+        metric: `latency` or `instructions`.
 
     Raises:
         DeviceError: No process of one of the files ended well.
@@ -77,7 +80,7 @@ def conclude(
     if over_times:
         results = tuple(replace(artifact, interval_ns=median_interval(batches(told))) for artifact, told in zip(results, moments, strict=True))
     pairs = tuple(_pair(results[a], results[b], measured.stopped_by) for a, b in compared)
-    blocks = ENOUGH_BLOCKS if over_times else measured.blocks
+    blocks = ENOUGH_BLOCKS if over_times or metric == INSTRUCTIONS else measured.blocks
     warnings = (*notes, *judge(measured.samples, subjects, threads=threads, blocks=blocks), *of_self_tests(pairs))
     if over_times:
         warnings = tuple(warning for warning in warnings if warning.kind != Kind.WARMUP_NOT_FINISHED.label)  # the warm-up is part of what is shown
@@ -85,7 +88,7 @@ def conclude(
         dsmobile_version=dsmobile.__version__,
         started_utc=started.isoformat(timespec="seconds"),
         device=device,
-        metric="latency",
+        metric=metric,
         validity=validity(warning for warning in warnings if not (over_times and warning.kind in FOUND_OVER_TIME)),
         warnings=warnings,
         settings={

@@ -30,7 +30,7 @@ def of_the_machine(samples: Samples) -> Iterable[result.Warning]:
         samples: What the device answered, the trial included.
     """
     snapshots = in_order(samples)
-    if samples.facts.get("emulated"):
+    if samples.facts.get("emulated") and not samples.facts.get("counts_instructions"):
         yield Kind.EMULATED.warning("the device is emulated by QEMU")
     yield from _of_the_firmware(snapshots)
     yield from _of_the_heat(samples, snapshots)

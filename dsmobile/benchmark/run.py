@@ -18,6 +18,7 @@ from dsmobile.benchmark.calls import Calls
 from dsmobile.benchmark.conclusion import conclude
 from dsmobile.benchmark.conditions import Kind
 from dsmobile.benchmark.importing import read_imported
+from dsmobile.benchmark.instructions import INSTRUCTIONS, count_instructions
 from dsmobile.benchmark.measure import Progress, measure
 from dsmobile.benchmark.result import Result, Validity, write_result
 from dsmobile.benchmark.runtimes import choose
@@ -30,6 +31,7 @@ from dsmobile.files import prepare_folder
 
 DEFAULT_OUT = Path("dsmobile-out")
 DEFAULT_BUDGET_S = 60.0
+EMULATED = "emulated"
 LONGEST_BUDGET_S = 24 * 3600.0
 
 
@@ -85,6 +87,8 @@ def bench(
     """
     address = parse_address(device)
     check_settings(threads, budget_s)
+    if address.kind == EMULATED and (self_test or sustained_s is not None or runtime):
+        raise UsageError("--self-test, --sustained and --runtime do not apply to an emulated machine, which counts instructions", "leave them away")
     if sustained_s is not None and (self_test or pairs):
         raise UsageError("--sustained compares a file's end with its own beginning, not two files", "leave --pair and --self-test away")
     subjects, compared = whom_to_compare(artifacts, pairs, self_test=self_test)
@@ -110,7 +114,9 @@ def bench(
         planned = tuple(planned_artifact(subject, place, runtimes) for subject, place in zip(subjects, places, strict=True))
         try:
             with Calls(machine, RunPlan(planned, (), threads=threads), journal) as calls:
-                if sustained_s:
+                if machine.metric == INSTRUCTIONS:
+                    measured = count_instructions(subjects, calls, seed=seed, progress=progress)
+                elif sustained_s:
                     measured = run_sustained(machine, subjects, calls, seconds=sustained_s, progress=progress)
                 else:
                     measured = measure(machine, subjects, compared, calls, budget_s=budget_s, seed=seed, progress=progress)
@@ -118,7 +124,8 @@ def bench(
             journal.unlink()  # nothing was measured
             raise
         warnings = (*notes, *_of_the_rest(measured.rests), *_of_the_lock(held))
-    result = conclude(subjects, compared, runtimes, measured, warnings, settings=settings, device=machine.kind, started=started)
+    name = str(address) if address.kind == EMULATED else machine.kind  # of a person's own device only its kind is told
+    result = conclude(subjects, compared, runtimes, measured, warnings, settings=settings, device=name, started=started, metric=machine.metric)
     path = write_unless_invalid(result, results, stamp, keep_invalid=keep_invalid)
     if path:
         journal.unlink()
@@ -240,8 +247,11 @@ def to_document(result: Result, path: Path | None) -> dict[str, Any]:
     document = result.to_json()
     for artifact in document["artifacts"]:
         del artifact["replicates"]
+    for found in document["sustained"]:
+        del found["seconds"]
     keys = ("metric", "validity", "warnings", "artifacts", "pairs")
-    return {"result": str(path) if path else None, **{key: document[key] for key in keys}}
+    over_time = {"sustained": document["sustained"]} if result.sustained else {}
+    return {"result": str(path) if path else None, **{key: document[key] for key in keys}, **over_time}
 
 
 def exit_code(result: Result) -> int:

@@ -9,10 +9,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 from device_bench.records import Block, Moment, ReplicateSample
 from dsmobile.benchmark.calls import Calls
-from dsmobile.benchmark.measure import MOST_PATIENCE_S, Measured, Progress
+from dsmobile.benchmark.measure import MOST_PATIENCE_S, Measured, Progress, Rest
 from dsmobile.benchmark.process import replicate_of
 from dsmobile.benchmark.result import Replicate, Second, Sustained
 from dsmobile.benchmark.statistics import unlike_ratio
@@ -56,10 +57,12 @@ def run_sustained(device: Device, subjects: Sequence[Subject], calls: Calls, *, 
     """
     begun = time.monotonic()
     calls.trial(subjects)
-    rests = []
+    rests: list[dict[str, Any]] = []
     for index, subject in enumerate(subjects):
         share = index / len(subjects)
-        rests.append(device.settle(min(seconds, MOST_PATIENCE_S), functools.partial(_said, progress, share)))
+        rest = Rest(device, min(seconds, MOST_PATIENCE_S), functools.partial(_said, progress, share))
+        rest.take()
+        rests += rest.taken
         progress(f"{subject.path.name} runs without a pause for {seconds:g} s", share)
         calls.run([Block(0, (index,))], sustained_s=seconds)
     return Measured(calls.samples(), 1, None, time.monotonic() - begun, SUSTAINED, tuple(rests))

@@ -18,6 +18,8 @@ class Device(Protocol):
     """A machine that measures. Used as a context manager: whatever happens, nothing of ours goes on running there."""
 
     kind: str
+    metric: str
+    """What it measures: `latency`, or `instructions` where its clock counts them."""
 
     def __enter__(self) -> Self:
         """Connects."""

@@ -29,6 +29,7 @@ class LocalDevice:
     """
 
     kind = "local"
+    metric = "latency"
 
     def __init__(self, python: str) -> None:
         """Takes note; nothing runs yet."""

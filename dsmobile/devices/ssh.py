@@ -35,6 +35,7 @@ class SshDevice:
     """
 
     kind = "ssh"
+    metric = "latency"
 
     def __init__(self, address: Address, python: str, *, interactive: bool) -> None:
         """Takes note; nothing is connected yet."""
@@ -171,6 +172,7 @@ class SshDevice:
         version = _answer(out)
         needed = ".".join(map(str, HARNESS_PYTHON))
         if status or version is None:
+            self._check_shell()
             raise DeviceError(
                 f"{self._python} does not run on {self._address}: {last_line(complaint) or f'exit status {status}'}",
                 f"install Python {needed} or newer there, or give its path with --python",
@@ -180,6 +182,17 @@ class SshDevice:
             raise DeviceError(
                 f"{self._python} on {self._address} is Python {found}; the harness needs {needed}",
                 "give the path of a newer one with --python",
+            )
+
+    def _check_shell(self) -> None:
+        """Raises where the account runs no commands at all: without a shell, or with one command that the server runs in place of any."""
+        word = "dsmobile-can-run-commands"
+        _, out, complaint = self._ssh.run(["echo", word])
+        if word not in out:
+            said = last_line(complaint) or last_line(out)
+            raise DeviceError(
+                f"{self._address} runs no commands for this account{f': {said}' if said else ''}",
+                "use an account with a shell, and a key not bound to one command (`command=` in authorized_keys, ForceCommand in sshd_config)",
             )
 
     def _push_harness(self) -> None:

@@ -27,6 +27,13 @@ for path, filters in zip(sys.argv[1:], (4, 32)):
 """
 
 
+@pytest.fixture(autouse=True)
+def without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where tests run nothing is ever quiet: no test waits for it, except those that are about waiting."""
+    monkeypatch.setattr("dsmobile.benchmark.measure.MOST_PATIENCE_S", 0.0)
+    monkeypatch.setattr("dsmobile.benchmark.sustained.MOST_PATIENCE_S", 0.0)
+
+
 @pytest.fixture(scope="session")
 def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Two networks of 2.5 thousand and 11 thousand parameters as .tflite, and an .onnx with a 3x3 convolution."""
