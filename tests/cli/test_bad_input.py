@@ -121,7 +121,8 @@ def test_interrupted_at_any_moment(tmp_path: Path, after_s: float, number: signa
     time.sleep(after_s)
     process.send_signal(number)
     _, stderr = process.communicate(timeout=120)
-    if after_s > 1:  # before that, Python itself may not have come to our first line
+    not_begun = process.returncode == -number and "dsmobile" not in stderr  # on a busy machine Python itself takes seconds to our first line
+    if after_s > 1 and not not_begun:
         assert process.returncode == (130 if number == signal.SIGINT else 143)
         assert "Traceback" not in stderr
     left = list((tmp_path / "out").iterdir()) if (tmp_path / "out").exists() else []
