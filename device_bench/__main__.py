@@ -55,14 +55,25 @@ def main(arguments: "list[str]") -> int:
         return bundled.main(arguments[1])
     if arguments[:1] in (["--keep"], ["--settle"], ["--check"]):
         return _state(arguments)
+    arguments, patience_s = _patience(arguments)
     flags = {argument for argument in arguments if argument.startswith("--")}
     paths = [argument for argument in arguments if not argument.startswith("--")]
     if len(paths) != 2 or flags - {"--echo", "--lifeline"}:
-        sys.stderr.write("usage: python -m device_bench PLAN.json SAMPLES.json [--echo] [--lifeline]" + _USAGE)
+        sys.stderr.write("usage: python -m device_bench PLAN.json SAMPLES.json [--echo] [--lifeline] [--patience SECONDS]" + _USAGE)
         return 2
     from device_bench import controller
 
-    return controller.main(paths[0], paths[1], echo="--echo" in flags, lifeline="--lifeline" in flags)
+    return controller.main(paths[0], paths[1], echo="--echo" in flags, lifeline="--lifeline" in flags, patience_s=patience_s)
+
+
+def _patience(arguments: "list[str]") -> "tuple[list[str], float | None]":
+    """Takes `--patience SECONDS` off the end of the arguments."""
+    if arguments[-2:-1] == ["--patience"]:
+        try:
+            return arguments[:-2], float(arguments[-1])
+        except ValueError:
+            pass  # no number: an option that is not known
+    return arguments, None
 
 
 def _state(arguments: "list[str]") -> int:

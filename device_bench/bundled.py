@@ -12,7 +12,7 @@ from typing import Any, Dict, Optional
 from . import controller
 from .lock import Lock, cache_folder
 from .machine import facts
-from .records import RunPlan, to_line
+from .records import RunPlan, header, to_line
 from .settle import reader, settle
 
 FAILED = 5
@@ -46,7 +46,7 @@ def main(folder: str) -> int:
         lock.take(wait=True)
     lock.sign("a bundle")
     try:
-        settle(min(PATIENCE_S, plan.budget_s or PATIENCE_S), _say, reader())
+        rest = settle(min(PATIENCE_S, plan.budget_s or PATIENCE_S), _say, reader())
         path = _free(os.path.join(folder, "samples"))
         _say("measuring for about %.0f s; what is measured lies in %s at once" % (_expected_s(plan), path))
         with open(path, "w", encoding="utf-8") as file:
@@ -55,9 +55,11 @@ def main(folder: str) -> int:
                 file.write(to_line(document))
                 file.flush()
                 if document["kind"] == "conditions" and document["when"] == "after" and document["block"] >= 0:
-                    _say("block %d of %d at most is done" % (document["block"] + 1, plan.blocks[-1].index + 1))
+                    _say("block %d is done" % (document["block"] + 1))
 
-            controller.run(plan, write)
+            file.write(to_line(header(here, plan)))
+            file.write(to_line({"kind": "rest", **{key: value for key, value in rest.items() if key != "last"}}))
+            controller.run(plan, write, new=False)
     finally:
         controller.kill_child()
         lock.release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import os
@@ -14,31 +15,33 @@ from dataclasses import replace
 from typing import Any, Callable, Dict, List, Optional
 
 from .conditions import snapshot
-from .lifeline import end_with_stdin
+from .lifeline import LOST, end_with_stdin
 from .machine import facts
 from .records import ReplicateSample, RunPlan, header, to_line
 
 STOPPED = 130
+FULL = 74  # as sysexits.h calls it: an input or output error
 LEAST_BLOCKS = 3
 _TAIL_LINES = 12
 _TAIL_CHARACTERS = 2000
 _child: Optional["subprocess.Popen[bytes]"] = None
 
 
-def main(plan_path: str, samples_path: str, *, echo: bool, lifeline: bool) -> int:
+def main(plan_path: str, samples_path: str, *, echo: bool, lifeline: bool, patience_s: Optional[float] = None) -> int:
     """Runs a plan.
 
     Args:
         plan_path: The plan's JSON file.
         samples_path: Where samples are appended, one line each.
-        echo: Whether each line also goes to standard output.
-        lifeline: Whether the run ends when standard input is closed.
+        echo: Whether each line also goes to standard output, which comes first: a full disk costs no sample there.
+        lifeline: Whether the run ends when standard input is closed,
+        patience_s: or has been silent for so long; None: for ever.
 
     Returns:
-        0, or 2 where the plan cannot be read.
+        0; 2 where the plan cannot be read, or the samples' file cannot be opened; 74 where the disk is full or fails.
     """
     if lifeline:
-        end_with_stdin(kill_child)
+        end_with_stdin(kill_child, patience_s)
     for number in (signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGTERM)):
         signal.signal(number, stop)
     try:
@@ -48,20 +51,55 @@ def main(plan_path: str, samples_path: str, *, echo: bool, lifeline: bool) -> in
         sys.stderr.write("the plan %s cannot be read: %s\n" % (plan_path, error))
         return 2
     try:
-        with open(samples_path, "a", encoding="utf-8") as file:
-
-            def write(document: Dict[str, Any]) -> None:
-                line = to_line(document)
-                file.write(line)
-                file.flush()
-                if echo:
-                    sys.stdout.write(line)
-                    sys.stdout.flush()
-
-            run(plan, write, new=file.tell() == 0)
+        return _run_to_file(plan, samples_path, echo=echo)
     finally:
         kill_child()
+
+
+def _run_to_file(plan: RunPlan, samples_path: str, *, echo: bool) -> int:
+    file = None
+    try:
+        file = open(samples_path, "ab", buffering=0)  # noqa: SIM115 - nothing is left in a buffer, which closing would try to write once more
+        run(plan, functools.partial(_write, file, echo), new=file.tell() == 0)
+    except _Unheard:
+        sys.stdout = open(os.devnull, "w", encoding="ascii")  # noqa: SIM115 - or Python complains as it ends
+        return LOST
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+        if file is not None and not full:
+            raise
+        _complain("%s cannot be written: %s" % (samples_path, error.strerror))
+        return FULL if full else 2
+    finally:
+        if file is not None:
+            file.close()
     return 0
+
+
+class _Unheard(Exception):
+    """Nobody reads standard output any more."""
+
+
+def _write(file: Any, echo: bool, document: Dict[str, Any]) -> None:
+    line = to_line(document)
+    if echo:
+        try:
+            sys.stdout.write(line)
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            raise _Unheard from error
+    left = line.encode()
+    while left:
+        left = left[file.write(left) :]
+
+
+def _complain(text: str) -> None:
+    """Says it on standard error, unless that lies on the full disk too."""
+    try:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+    except OSError:
+        sys.stderr = open(os.devnull, "w", encoding="ascii")  # noqa: SIM115 - or Python complains as it ends
 
 
 def run(plan: RunPlan, write: Callable[[Dict[str, Any]], None], *, new: bool = True) -> None:
@@ -80,13 +118,15 @@ def run(plan: RunPlan, write: Callable[[Dict[str, Any]], None], *, new: bool = T
             break
         write({"kind": "conditions", "when": "before", "block": block.index, **snapshot()})
         for position, artifact in enumerate(block.order):
-            sample = replicate(plan, artifact, functools.partial(_tell, write, block.index, artifact))
-            write(replace(sample, block=block.index, position=position, artifact=artifact).to_json())
+            sample = replicate(plan, artifact, functools.partial(_tell, write, block.index, artifact, plan.artifacts[artifact].runtime))
+            runtime = plan.artifacts[artifact].runtime
+            write(replace(sample, block=block.index, position=position, artifact=artifact, runtime=runtime).to_json())
         write({"kind": "conditions", "when": "after", "block": block.index, **snapshot()})
 
 
-def _tell(write: Callable[[Dict[str, Any]], None], block: int, artifact: int, moment: Dict[str, Any]) -> None:
-    write({**moment, "block": block, "artifact": artifact})
+def _tell(write: Callable[[Dict[str, Any]], None], block: int, artifact: int, runtime: str, moment: Dict[str, Any]) -> None:
+    place = {"position": 0, "runtime": runtime} if moment["kind"] == "begun" else {}
+    write({**moment, **place, "block": block, "artifact": artifact})
 
 
 def replicate(plan: RunPlan, artifact: int, tell: Callable[[Dict[str, Any]], None]) -> ReplicateSample:
@@ -122,8 +162,10 @@ def _read(out: str, stderr: str, status: int, wall_ns: int, artifact: int) -> Re
         document = json.loads(out)
     except ValueError:
         return _failed(artifact, _how_it_ended(status) + _tail(stderr), wall_ns)
+    if not isinstance(document, dict):
+        return _failed(artifact, "its process answered something else" + _tail(stderr), wall_ns)
     if "error" in document:
-        return _failed(artifact, document["error"], wall_ns)
+        return _failed(artifact, _printable(str(document["error"]).replace("\n", " ")), wall_ns)
     delegate = "XNNPACK" if "XNNPACK delegate" in stderr else ""
     measured = {"block": 0, "position": 0, "artifact": artifact, "wall_ns": wall_ns, "delegate": delegate, **document}
     return ReplicateSample.from_json(measured)
@@ -158,7 +200,7 @@ def _sustained(child: "subprocess.Popen[bytes]", plan: RunPlan, tell: Callable[[
                 document = json.loads(line)
             except ValueError:
                 continue
-            if document.get("kind") == "moment":
+            if document.get("kind") in ("moment", "begun"):
                 tell(document)
             else:
                 answer = line
@@ -205,5 +247,9 @@ def _how_it_ended(status: int) -> str:
 def _tail(stderr: str) -> str:
     """The last lines of what it wrote, without control characters."""
     lines: List[str] = [line for line in stderr.splitlines() if line.strip()][-_TAIL_LINES:]
-    text = " / ".join("".join(c for c in line if c.isprintable()) for line in lines)[-_TAIL_CHARACTERS:]
+    text = " / ".join(_printable(line) for line in lines)[-_TAIL_CHARACTERS:]
     return "; it wrote: " + text if text else ""
+
+
+def _printable(text: str) -> str:
+    return "".join(c for c in text if c.isprintable())

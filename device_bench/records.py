@@ -183,6 +183,7 @@ class ReplicateSample:
         loop: How undisturbed the timed loop was: see `conditions.LoopWatch`.
         conditions: A snapshot taken as the loop ended: see `conditions.snapshot`.
         summary: In place of `latency_ns`, where the runtime is a tool that tells no single inference.
+        runtime: The runtime that ran it.
     """
 
     block: int
@@ -205,6 +206,7 @@ class ReplicateSample:
     conditions: Dict[str, Any] = field(default_factory=dict)
     summary: Optional[Summary] = None
     coverage: Dict[str, int] = field(default_factory=dict)
+    runtime: str = ""
 
     def to_json(self) -> Dict[str, Any]:
         """The JSON form: a line of the samples."""
@@ -264,6 +266,8 @@ class Samples:
         moments: Of processes that ran without a pause.
         threads: Threads of the runtime; 0 where the header does not say.
         files: The hashes of the artifacts, in the order of their indices; empty where the header does not say.
+        rests: What came of waiting for a quiet and cool device, each time: see `settle.settle`.
+        begun: Of processes that run without a pause, what was known before their loop began.
     """
 
     facts: Dict[str, Any]
@@ -272,6 +276,8 @@ class Samples:
     moments: Tuple[Moment, ...] = ()
     threads: int = 0
     files: Tuple[str, ...] = ()
+    rests: Tuple[Dict[str, Any], ...] = ()
+    begun: Tuple[ReplicateSample, ...] = ()
 
 
 def header(facts: Mapping[str, Any], plan: RunPlan) -> Dict[str, Any]:
@@ -306,6 +312,8 @@ def read_samples(text: str) -> Samples:
         moments=tuple(Moment(**document) for document in of_kind.get("moment", [])),
         threads=int(first.get("threads", 0)),
         files=tuple(str(digest) for digest in first.get("files", ())),
+        rests=tuple(of_kind.get("rest", [])),
+        begun=tuple(ReplicateSample.from_json(document) for document in of_kind.get("begun", [])),
     )
 
 

@@ -76,19 +76,24 @@ def measure(artifact: PlannedArtifact, plan: RunPlan, tell: Callable[[Dict[str, 
     values, step = opened.output(outputs)
     probe = _probe(values, step)
     watch = LoopWatch()
-    if plan.sustained_s:
-        latency_ns, _ = sustain(opened.invoke, plan.sustained_s, snapshot, lambda moment: tell({"kind": "moment", **moment}))
-        warmup_count, finished = truncation(latency_ns)
-    else:
-        latency_ns, warmup_count, finished = until_steady(opened.invoke, plan)
-    loop = watch.stop()
-    return {
+    known = {
         "runtime_version": version,
         "exact_kernels": opened.exact_kernels,
         "coverage": opened.coverage or {},
         "import_ns": import_ns,
         "load_ns": opened.load_ns,
         "first_inference_ns": first_inference_ns,
+        "probe": probe,
+    }
+    if plan.sustained_s:
+        tell({"kind": "begun", **known, "latency_ns": [first_inference_ns]})  # if it is ended before its time, this is what is known of it
+        latency_ns, _ = sustain(opened.invoke, plan.sustained_s, snapshot, lambda moment: tell({"kind": "moment", **moment}))
+        warmup_count, finished = truncation(latency_ns)
+    else:
+        latency_ns, warmup_count, finished = until_steady(opened.invoke, plan)
+    loop = watch.stop()
+    return {
+        **known,
         "latency_ns": latency_ns,
         "warmup_count": warmup_count,
         "warmup_finished": finished,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import zipfile
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from device_bench.records import Block, PlannedArtifact, RunPlan
 from dsmobile.benchmark.calls import TRIAL, TRIAL_TIMEOUT_S
-from dsmobile.benchmark.plan import LEAST_COUNT, orders
+from dsmobile.benchmark.plan import LEAST_BLOCKS, LEAST_COUNT, orders
 from dsmobile.benchmark.run import check_settings, planned_artifact, whom_to_compare
 from dsmobile.benchmark.subjects import Subject
 from dsmobile.devices.device import harness_files
@@ -22,8 +23,8 @@ from dsmobile.errors import OutputError, UsageError
 from dsmobile.files import replacing
 
 FOLDER = "dsmobile-bundle"
-MOST_BLOCKS = 200
-_MEASURE_S = 0.5
+MOST_BLOCKS = 20_000
+_MEASURE_S, _QUICKEST_S = 0.5, 0.5
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same files make the same bundle
 _ALSO = {"tflite": ("litert", "tflite-runtime"), "onnx": ("onnxruntime",)}
 _RUNTIMES = {"tflite": "litert", "onnx": "onnxruntime"}
@@ -53,7 +54,7 @@ _README = """What this is
 How
   python3 run.py          writes samples.jsonl here; Ctrl-C keeps what was measured so far
   Carry samples.jsonl back and run, where the models are:
-  dsmobile bench {names} --import-samples samples.jsonl
+  {back}
 
 What the device needs
 {needs}
@@ -72,11 +73,13 @@ class Bundle:
         path: The ZIP file, absolute.
         files: What it holds.
         models: The names of the models, as they are here.
+        pairs: The names in `--pair`.
     """
 
     path: Path
     files: tuple[str, ...]
     models: tuple[str, ...]
+    pairs: tuple[str, ...] = ()
 
 
 def write_bundle(
@@ -113,6 +116,8 @@ def write_bundle(
         OutputError: The bundle is there already, or cannot be written.
     """
     check_settings(threads, budget_s)
+    if sustained_s is not None and (self_test or pairs):
+        raise UsageError("--sustained compares a file's end with its own beginning, not two files", "leave --pair and --self-test away")
     subjects, _ = whom_to_compare(artifacts, pairs, self_test=self_test)
     path = path.absolute()
     if path.is_dir():
@@ -123,8 +128,10 @@ def write_bundle(
     planned = tuple(planned_artifact(subject, place, _RUNTIMES) for subject, place in zip(subjects, places, strict=True))
     wheels = _wheels(system, subjects, say) if system else []
     plan = _plan(planned, threads, budget_s, sustained_s, seed)
+    names = tuple(dict.fromkeys(subject.path.name for subject in subjects))
+    named = tuple(part for a, b in pairs for part in ("--pair", a.name, b.name))
     contents: dict[str, bytes] = {
-        "README.txt": _readme(subjects, system).encode(),
+        "README.txt": _readme(_back(names, named), {subject.format for subject in subjects}, system).encode(),
         "run.py": _RUN.encode(),
         "plan.json": (json.dumps(plan.to_json(), indent=1) + "\n").encode(),
         **{f"device_bench/{file.name}": file.read_bytes() for file in harness_files()},
@@ -138,7 +145,7 @@ def write_bundle(
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, data)
-    return Bundle(path, tuple(f"{FOLDER}/{name}" for name in contents), tuple(dict.fromkeys(subject.path.name for subject in subjects)))
+    return Bundle(path, tuple(f"{FOLDER}/{name}" for name in contents), names, named)
 
 
 def how_to_run(bundle: Bundle) -> list[str]:
@@ -146,7 +153,7 @@ def how_to_run(bundle: Bundle) -> list[str]:
     return [
         f"Bundle: {bundle.path}",
         f"On the device: python3 -m zipfile -e {shlex.quote(bundle.path.name)} . && python3 {FOLDER}/run.py",
-        f"Back here: dsmobile bench {shlex.join(bundle.models)} --import-samples samples.jsonl",
+        f"Back here: {_back(bundle.models, bundle.pairs)}",
     ]
 
 
@@ -154,7 +161,8 @@ def _plan(planned: tuple[PlannedArtifact, ...], threads: int, budget_s: float, s
     plan = RunPlan(planned, (), threads=threads, measure_s=_MEASURE_S, min_count=LEAST_COUNT, timeout_s=TRIAL_TIMEOUT_S)
     if sustained_s:
         return replace(plan, blocks=tuple(Block(0, (index,)) for index in range(len(planned))), sustained_s=sustained_s)
-    blocks = [Block(index, order) for index, order in enumerate(islice(orders(seed, len(planned)), MOST_BLOCKS))]
+    count = min(MOST_BLOCKS, LEAST_BLOCKS + math.ceil(budget_s / (_QUICKEST_S * len(planned))))  # no process is quicker
+    blocks = [Block(index, order) for index, order in enumerate(islice(orders(seed, len(planned)), count))]
     return replace(plan, blocks=(Block(TRIAL, tuple(range(len(planned)))), *blocks), budget_s=budget_s)
 
 
@@ -170,12 +178,15 @@ def _wheels(system: str, subjects: Sequence[Subject], say: Callable[[str], None]
     return fetch([wheel for wheel in choice.wheels if wheel.package != PACKAGES["onnxruntime"] or "onnx" in formats], say)
 
 
-def _readme(subjects: Sequence[Subject], system: str | None) -> str:
-    names = shlex.join(dict.fromkeys(subject.path.name for subject in subjects))
+def _back(names: Sequence[str], named: Sequence[str]) -> str:
+    return f"dsmobile bench {shlex.join([*names, *named])} --import-samples samples.jsonl"
+
+
+def _readme(back: str, formats: set[str], system: str | None) -> str:
     if system:
         userland = userland_of(system)
         own = "; its own numpy (sudo apt install python3-numpy)" if choose_wheels(userland).system_numpy else ""
         needs = f"  {userland}; everything else is in wheels/{own}"
     else:
-        needs = "\n".join(["  Python 3.9 or newer with numpy, and", *(_NEEDS[kind] for kind in sorted({subject.format for subject in subjects}))])
-    return _README.format(names=names, needs=needs)
+        needs = "\n".join(["  Python 3.9 or newer with numpy, and", *(_NEEDS[kind] for kind in sorted(formats))])
+    return _README.format(back=back, needs=needs)

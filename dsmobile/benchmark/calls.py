@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,7 +16,7 @@ from dsmobile.errors import DeviceError, ModelError
 
 TRIAL_TIMEOUT_S = 300.0
 TRIAL = -1
-KEPT = ("replicate", "conditions", "moment")
+KEPT = ("replicate", "conditions", "moment", "begun")
 _NOT_INSTALLED = ("ImportError", "ModuleNotFoundError")
 
 
@@ -35,7 +34,8 @@ class Calls:
         self.plan = plan
         self._device = device
         self._path = journal
-        self._lines = count()
+        self._begun = False
+        self._notes: list[str] = []
 
     def __enter__(self) -> Self:
         """Begins the journal."""
@@ -45,6 +45,22 @@ class Calls:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Closes it; it stays, whatever happened."""
         self._journal.close()
+
+    def note(self, kind: str, document: dict[str, Any]) -> None:
+        """Appends what only this side knows, so that it is not lost with this process.
+
+        Args:
+            kind: `rest`: what came of waiting.
+            document: It.
+        """
+        self._notes.append(to_line({**document, "kind": kind}))
+        if self._begun:
+            self._write_notes()
+
+    def _write_notes(self) -> None:
+        self._journal.writelines(self._notes)
+        self._journal.flush()
+        self._notes.clear()
 
     def samples(self) -> Samples:
         """All that was answered so far."""
@@ -68,15 +84,22 @@ class Calls:
         def keep(document: dict[str, Any]) -> None:
             kind = document.get("kind")
             if kind == "replicate":
-                replicates.append(ReplicateSample.from_json(document))
-            if kind in KEPT or (kind == "header" and next(self._lines) == 0):
+                replicates.append(_sample(document))
+            if kind in KEPT or (kind == "header" and not self._begun):
                 self._journal.write(to_line(document))
                 self._journal.flush()
+            if kind == "header":
+                self._begun = True
+                self._write_notes()
 
         self._device.measure(replace(self.plan, blocks=tuple(blocks), **changes), keep)
         if len(replicates) != sum(len(block.order) for block in blocks):
             raise DeviceError("the device stopped answering before its blocks were done", "measure again")
         return replicates
+
+    def warm_up(self, artifacts: int) -> None:
+        """Runs every artifact once, briefly, and uses nothing of it; a process that fails here is no reason to end."""
+        self.run([Block(TRIAL, tuple(range(artifacts)))], measure_s=0.1, min_count=3, max_count=100, timeout_s=TRIAL_TIMEOUT_S)
 
     def trial(self, subjects: Sequence[Subject]) -> tuple[list[ReplicateSample], float]:
         """Runs every artifact once, briefly: it shows what can be run and what it costs, and warms the device up.
@@ -96,6 +119,26 @@ class Calls:
             if replicate.error:
                 raise _cannot_run(subjects[replicate.artifact], replicate.error)
         return replicates, max(elapsed_s - sum(replicate.wall_ns for replicate in replicates) / 1e9, 0.0)
+
+
+def _sample(document: dict[str, Any]) -> ReplicateSample:
+    try:
+        return ReplicateSample.from_json(document)
+    except (ValueError, TypeError, KeyError) as error:
+        raise DeviceError(f"the device answered with a sample that makes no sense: {error}", "measure again, with the device's own Python") from error
+
+
+def holds_measurements(journal: Path) -> bool:
+    """Whether a journal holds anything that was measured, beyond the trial.
+
+    Args:
+        journal: Its file; it need not exist.
+    """
+    try:
+        samples = read_samples(journal.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(samples.moments) or any(replicate.block >= 0 for replicate in samples.replicates)
 
 
 def _cannot_run(subject: Subject, error: str) -> DeviceError | ModelError:

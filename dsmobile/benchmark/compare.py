@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from dsmobile.benchmark.instructions import INSTRUCTIONS, REPEATS_TO
 from dsmobile.benchmark.process import median_ns, paired
 from dsmobile.benchmark.result import ArtifactResult, PairResult, Replicate, Result, Validity, Verdict, read_result
-from dsmobile.benchmark.statistics import LogRatio, unlike_ratio
+from dsmobile.benchmark.statistics import LogRatio, no_better_than, unlike_ratio
 from dsmobile.benchmark.verdict import verdict
 from dsmobile.errors import DataError
 
@@ -20,7 +21,7 @@ CAVEAT = (
 )
 _DEVICE = ("board", "cpu_model", "cores", "machine", "pointer_bits", "userland_architecture", "system", "emulated")
 _SURROUNDINGS = ("memory_bytes", "cpu_features", "system_release", "os_release", "python_version", "numpy_version", "turbo")
-_RUNTIME = ("runtime", "runtime_version", "threads", "delegate", "exact_kernels")
+_RUNTIME = ("runtime", "runtime_version", "threads", "delegate", "coverage", "exact_kernels")
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,8 @@ def compare(first: Path, second: Path, *, force: bool = False) -> Comparison:
         DataError: A file is no result, nothing is in both, or they were not measured alike: runtime, version, threads, device, delegate.
     """
     before, after = read_result(first), read_result(second)
+    if before.sustained or after.sustained:
+        raise DataError("runs without a pause are not compared: each compares its own end with its beginning", "give two results of blocks")
     matches = _matches(before, after)
     if not matches:
         names = [", ".join(dict.fromkeys(artifact.name for artifact in result.artifacts)) for result in (before, after)]
@@ -148,11 +151,11 @@ def _matches(before: Result, after: Result) -> list[tuple[ArtifactResult, Artifa
 
 
 def _by_file(result: Result) -> dict[tuple[str, str], ArtifactResult]:
-    """The artifacts by name and format, the first of each."""
-    found: dict[tuple[str, str], ArtifactResult] = {}
+    """The artifacts by name and format; a name that two files of one result bear belongs to neither."""
+    paths: dict[tuple[str, str], set[str]] = {}
     for artifact in result.artifacts:
-        found.setdefault((artifact.name, artifact.format), artifact)
-    return found
+        paths.setdefault((artifact.name, artifact.format), set()).add(artifact.path)
+    return {(artifact.name, artifact.format): artifact for artifact in result.artifacts if len(paths[artifact.name, artifact.format]) == 1}
 
 
 def _differences(before: Result, after: Result, matches: Sequence[tuple[ArtifactResult, ArtifactResult]]) -> Iterator[Difference]:
@@ -186,7 +189,7 @@ def _artifacts(before: Result, after: Result, matches: Sequence[tuple[ArtifactRe
         processes = [_processes(result, artifact) for result, artifact in ((before, one), (after, other))]
         medians = [[median_ns(process) for process in group] for group in processes]
         if min(map(len, medians)) > 1:
-            yield _compared(one.name, one.median_latency_ns, other.median_latency_ns, unlike_ratio(*medians))
+            yield _compared(one.name, one.median_latency_ns, other.median_latency_ns, _repeatable(unlike_ratio(*medians), before.metric))
 
 
 def _processes(result: Result, wanted: ArtifactResult) -> list[Replicate]:
@@ -203,14 +206,19 @@ def _pairs(before: Result, after: Result, matches: Sequence[tuple[ArtifactResult
             continue
         blocks = [_block_ratios(result, each) for result, each in ((before, pair), (after, other))]
         if min(map(len, blocks)) > 1:
+            ratio = unlike_ratio(blocks[1], blocks[0])
             names = {artifact.path: artifact.name for artifact in before.artifacts}
-            yield _compared(f"{names[pair.separable]} against {names[pair.twin]}", pair.speedup, other.speedup, unlike_ratio(blocks[1], blocks[0]))
+            yield _compared(f"{names[pair.separable]} against {names[pair.twin]}", pair.speedup, other.speedup, _repeatable(ratio, before.metric))
 
 
 def _block_ratios(result: Result, pair: PairResult) -> list[float]:
     groups = [next(artifact.replicates for artifact in result.artifacts if artifact.path == path) for path in (pair.separable, pair.twin)]
     ones, others = paired(groups[0], groups[1], median_ns)
     return [other / one for one, other in zip(ones, others, strict=True)]
+
+
+def _repeatable(ratio: LogRatio, metric: str) -> LogRatio:
+    return no_better_than(ratio, REPEATS_TO) if metric == INSTRUCTIONS else ratio
 
 
 def _compared(name: str, before: float, after: float, ratio: LogRatio) -> Compared:

@@ -13,12 +13,12 @@ import dsmobile
 from device_bench.records import Moment, ReplicateSample
 from dsmobile.benchmark import result
 from dsmobile.benchmark.conditions import Kind, judge, validity
-from dsmobile.benchmark.instructions import INSTRUCTIONS, LATENCY
+from dsmobile.benchmark.instructions import INSTRUCTIONS, LATENCY, REPEATS_TO
 from dsmobile.benchmark.measure import PRECISION_REACHED, Measured
 from dsmobile.benchmark.plan import ENOUGH_BLOCKS
 from dsmobile.benchmark.process import median_ns, paired, replicate_of, undisturbed_ns
-from dsmobile.benchmark.result import ArtifactResult, PairResult, Replicate, Result, Sustained, Verdict
-from dsmobile.benchmark.statistics import PILOT_BLOCKS, far_out, log_ratio, median_interval
+from dsmobile.benchmark.result import ArtifactResult, PairResult, Replicate, Result, Sustained, Validity, Verdict
+from dsmobile.benchmark.statistics import PILOT_BLOCKS, far_out, log_ratio, median_interval, no_better_than
 from dsmobile.benchmark.subjects import Subject
 from dsmobile.benchmark.sustained import SUSTAINED, batches, over_time, replicate_over_time
 from dsmobile.benchmark.verdict import verdict
@@ -38,7 +38,6 @@ def conclude(
     settings: dict[str, Any],
     device: str,
     started: datetime,
-    metric: str = LATENCY,
 ) -> Result:
     """What the samples say.
 
@@ -51,12 +50,12 @@ def conclude(
         settings: budget_s, threads, seed.
         device: `local` or `ssh`.
         started: When it began.
-        metric: `latency` or `instructions`.
 
     Raises:
         DeviceError: No process of one of the files ended well.
     """
     threads, pace = int(settings["threads"]), measured.pace
+    metric = INSTRUCTIONS if measured.samples.facts.get("counts_instructions") else LATENCY
     kept = [
         [sample for sample in measured.samples.replicates if sample.artifact == index and sample.block >= 0 and not sample.error]
         for index in range(len(subjects))
@@ -79,17 +78,20 @@ def conclude(
     )
     if over_times:
         results = tuple(replace(artifact, interval_ns=median_interval(batches(told))) for artifact, told in zip(results, moments, strict=True))
-    pairs = tuple(_pair(results[a], results[b], measured.stopped_by) for a, b in compared)
+    pairs = tuple(_pair(results[a], results[b], measured.stopped_by, metric) for a, b in compared)
     blocks = ENOUGH_BLOCKS if over_times or metric == INSTRUCTIONS else measured.blocks
     warnings = (*notes, *judge(measured.samples, subjects, threads=threads, blocks=blocks), *of_self_tests(pairs))
     if over_times:
         warnings = tuple(warning for warning in warnings if warning.kind != Kind.WARMUP_NOT_FINISHED.label)  # the warm-up is part of what is shown
+    worth = validity(warning for warning in warnings if not (over_times and warning.kind in FOUND_OVER_TIME))
+    if worth is Validity.INVALID:
+        pairs = tuple(replace(pair, verdict=Verdict.NO_DIFFERENCE_SHOWN) for pair in pairs)
     return Result(
         dsmobile_version=dsmobile.__version__,
         started_utc=started.isoformat(timespec="seconds"),
         device=device,
         metric=metric,
-        validity=validity(warning for warning in warnings if not (over_times and warning.kind in FOUND_OVER_TIME)),
+        validity=worth,
         warnings=warnings,
         settings={
             **settings,
@@ -135,6 +137,7 @@ def _artifact(subject: Subject, runtime: str, threads: int, samples: Sequence[Re
         exact_kernels=samples[0].exact_kernels,
         replicates=replicates,
         delegate=samples[0].delegate,
+        coverage=samples[0].coverage,
         outliers=tuple(far_out(medians)),
     )
 
@@ -146,12 +149,14 @@ def of_self_tests(pairs: Sequence[PairResult]) -> Iterable[result.Warning]:
             yield Kind.SELF_TEST.warning(f"{Path(pair.separable).name} was found {pair.verdict} than itself by {abs(pair.speedup - 1):.1%}")
 
 
-def _pair(one: ArtifactResult, other: ArtifactResult, stopped_by: str) -> PairResult:
+def _pair(one: ArtifactResult, other: ArtifactResult, stopped_by: str, metric: str) -> PairResult:
     ones, others = paired(one.replicates, other.replicates, median_ns)
     if len(ones) < 2:
         raise DeviceError(f"fewer than two blocks measured both {one.name} and {other.name}", "see why processes failed, then measure again")
     pilot = PILOT_BLOCKS if stopped_by == PRECISION_REACHED else None
     ratio = log_ratio(others, ones, pilot=pilot)
+    if metric == INSTRUCTIONS:
+        ratio = no_better_than(ratio, REPEATS_TO)
     fast_ones, fast_others = paired(one.replicates, other.replicates, undisturbed_ns)
     undisturbed = log_ratio(fast_others, fast_ones, pilot=pilot) if len(fast_ones) > 1 else None
     return PairResult(

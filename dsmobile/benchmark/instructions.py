@@ -15,6 +15,7 @@ from dsmobile.errors import DeviceError
 
 LATENCY, INSTRUCTIONS = "latency", "instructions"
 BLOCKS, COUNT = 3, 3
+REPEATS_TO = 0.01  # from one boot to another; the processes of one boot are more alike than that
 
 
 def count_instructions(subjects: Sequence[Subject], calls: Calls, *, seed: int, progress: Progress) -> Measured:

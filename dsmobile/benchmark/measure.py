@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from device_bench.records import Block, ReplicateSample, Samples
@@ -42,7 +42,7 @@ class Measured:
     pace: Pace | None
     elapsed_s: float
     stopped_by: str
-    rests: tuple[dict[str, Any], ...] = field(default=())
+    rests: tuple[dict[str, Any], ...] = ()
 
 
 class Rest:
@@ -50,13 +50,15 @@ class Rest:
 
     Args:
         device: Which.
+        calls: Calls of the harness, whose journal keeps what comes of it.
         patience_s: Seconds for all of it.
         say: Told what is being waited for.
     """
 
-    def __init__(self, device: Device, patience_s: float, say: Callable[[str], None]) -> None:
+    def __init__(self, device: Device, calls: Calls, patience_s: float, say: Callable[[str], None]) -> None:
         """Takes note."""
         self._device = device
+        self._calls = calls
         self._say = say
         self._left_s = patience_s
         self.taken: list[dict[str, Any]] = []
@@ -74,9 +76,12 @@ class Rest:
         """
         if self._left_s <= 0:
             return False
-        rest = self._device.settle(self._left_s, self._say)
-        self._left_s -= rest["waited_s"]
+        begun = time.monotonic()
+        rest = {key: value for key, value in self._device.settle(self._left_s, self._say).items() if key != "last"}
+        rest["waited_s"] = min(float(rest["waited_s"]), time.monotonic() - begun)  # by this clock, whatever the device says
+        self._left_s -= time.monotonic() - begun
         self.taken.append(rest)
+        self._calls.note("rest", rest)
         return True
 
     def needed(self, replicates: Sequence[ReplicateSample]) -> bool:
@@ -114,7 +119,7 @@ def measure(
         DeviceError: The device failed.
     """
     begun = time.monotonic()
-    rest = Rest(device, min(PATIENCE_SHARE * budget_s, MOST_PATIENCE_S), lambda text: progress(text, 0.0))
+    rest = Rest(device, calls, min(PATIENCE_SHARE * budget_s, MOST_PATIENCE_S), lambda text: progress(text, 0.0))
     rest.take()
 
     def spent_s() -> float:
@@ -142,7 +147,7 @@ def measure(
             stopped_by = PRECISION_REACHED
             break
         if rest.needed(latest) and spent_s() < budget_s and rest.take():
-            calls.trial(subjects)  # the device has cooled down, and warms up again
+            calls.warm_up(len(subjects))  # the device has cooled down
     return Measured(calls.samples(), blocks, chosen, time.monotonic() - begun, stopped_by, tuple(rest.taken))
 
 

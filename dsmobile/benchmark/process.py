@@ -26,6 +26,8 @@ def replicate_of(sample: ReplicateSample) -> Replicate:
         first_inference_ns=sample.first_inference_ns,
         peak_memory_bytes=sample.peak_memory_bytes,
         median_ns=sample.summary.latency_ns if sample.summary else float(statistics.median(sample.latency_ns[sample.warmup_count :])),
+        loop=sample.loop,
+        conditions=sample.conditions,
     )
 
 

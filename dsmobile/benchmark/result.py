@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,8 @@ class Replicate:
         first_inference_ns: The first inference.
         peak_memory_bytes: The process's largest resident set; None where the system does not tell.
         median_ns: Median of the inferences after the warm-up.
+        loop: How undisturbed the timed loop was: see `device_bench.conditions.LoopWatch`.
+        conditions: A snapshot as it ended: see `device_bench.conditions.snapshot`.
     """
 
     block: int
@@ -66,6 +68,8 @@ class Replicate:
     first_inference_ns: int
     peak_memory_bytes: int | None
     median_ns: float
+    loop: dict[str, Any] = field(default_factory=dict)
+    conditions: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ class ArtifactResult:
         peak_memory_bytes: Median over the replicates, where known.
         exact_kernels: What was done so that int8 kernels do not saturate: `native`, `x64quantprecision`, or empty.
         replicates: The raw measurements.
+        coverage: How many of the model's `nodes` the delegate took (`delegated_nodes`), in how many `partitions`; empty where not told.
         delegate: What ran the network for the runtime, such as `XNNPACK`; empty where none did.
         outliers: Indices into `replicates` of those whose median lies far out; they are in every figure all the same.
     """
@@ -118,6 +123,7 @@ class ArtifactResult:
     exact_kernels: str
     replicates: tuple[Replicate, ...]
     delegate: str = ""
+    coverage: dict[str, Any] = field(default_factory=dict)
     outliers: tuple[int, ...] = ()
 
 
@@ -192,9 +198,10 @@ class Sustained:
         window_s: How long the beginning and the end are that are compared: a minute, or a third of a shorter run.
         first_ns: Median of the seconds' medians at the beginning.
         last_ns: The same at the end.
-        slowdown: exp of the difference of the mean logarithms of ten-second batches, end against beginning: 1.2 is 20% slower.
+        slowdown: exp of the difference of the mean logarithms of six batches each, end against beginning: 1.2 is 20% slower.
         slowdown_interval: Its 95% interval (Welch's t on the batches).
         verdict: Of the end against the beginning.
+        minimum_detectable: The smallest change that this run would have shown with 90% power.
     """
 
     path: str
@@ -205,6 +212,7 @@ class Sustained:
     slowdown: float
     slowdown_interval: tuple[float, float]
     verdict: Verdict
+    minimum_detectable: float
 
 
 @dataclass(frozen=True)

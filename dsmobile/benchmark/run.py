@@ -14,19 +14,19 @@ from typing import Any
 
 from device_bench.records import PlannedArtifact, RunPlan
 from dsmobile.benchmark import result as result_records
-from dsmobile.benchmark.calls import Calls
+from dsmobile.benchmark.calls import Calls, holds_measurements
 from dsmobile.benchmark.conclusion import conclude
 from dsmobile.benchmark.conditions import Kind
 from dsmobile.benchmark.importing import read_imported
 from dsmobile.benchmark.instructions import INSTRUCTIONS, count_instructions
 from dsmobile.benchmark.measure import Progress, measure
 from dsmobile.benchmark.result import Result, Validity, write_result
-from dsmobile.benchmark.runtimes import choose
+from dsmobile.benchmark.runtimes import choose, ran
 from dsmobile.benchmark.subjects import Subject, against_themselves, gather, pair_up
-from dsmobile.benchmark.sustained import run_sustained
+from dsmobile.benchmark.sustained import SUSTAINED, run_sustained
 from dsmobile.devices.addresses import parse_address
 from dsmobile.devices.opening import open_device
-from dsmobile.errors import ExitCode, ModelError, UsageError
+from dsmobile.errors import ExitCode, UsageError
 from dsmobile.files import prepare_folder
 
 DEFAULT_OUT = Path("dsmobile-out")
@@ -120,12 +120,15 @@ def bench(
                     measured = run_sustained(machine, subjects, calls, seconds=sustained_s, progress=progress)
                 else:
                     measured = measure(machine, subjects, compared, calls, budget_s=budget_s, seed=seed, progress=progress)
-        except ModelError:
-            journal.unlink()  # nothing was measured
+        except BaseException as error:
+            if not holds_measurements(journal):
+                journal.unlink(missing_ok=True)
+            elif not isinstance(error, Exception):
+                say(f"what was measured so far is in {journal}: --import-samples makes a result of it")
             raise
-        warnings = (*notes, *_of_the_rest(measured.rests), *_of_the_lock(held))
+        warnings = (*notes, *of_the_rest(measured.rests), *_of_the_lock(held))
     name = str(address) if address.kind == EMULATED else machine.kind  # of a person's own device only its kind is told
-    result = conclude(subjects, compared, runtimes, measured, warnings, settings=settings, device=name, started=started, metric=machine.metric)
+    result = conclude(subjects, compared, runtimes, measured, warnings, settings=settings, device=name, started=started)
     path = write_unless_invalid(result, results, stamp, keep_invalid=keep_invalid)
     if path:
         journal.unlink()
@@ -159,9 +162,11 @@ def import_samples(
         UsageError, ModelError, DeviceError, OutputError: As for `bench`.
     """
     imported = read_imported(samples, gather(artifacts, pairs))
-    compared = imported.compared or pair_up(imported.subjects, pairs)
+    over_time = imported.measured.stopped_by == SUSTAINED
+    compared = () if over_time else imported.compared or pair_up(imported.subjects, pairs)
     results = prepare_folder(out / "results")
-    runtimes, notes = choose(imported.subjects, imported.measured.samples.facts, "python3")
+    runtimes, notes = ran(imported.subjects, imported.measured.samples)
+    notes = (*notes, *imported.notes, *of_the_rest(imported.measured.rests))
     settings = {"threads": imported.measured.samples.threads, "imported": True}
     result = conclude(imported.subjects, compared, runtimes, imported.measured, notes, settings=settings, device="imported", started=imported.started)
     stamp = imported.started.strftime("%Y%m%dT%H%M%S%fZ")
@@ -226,7 +231,12 @@ def write_unless_invalid(result: Result, results: Path, stamp: str, *, keep_inva
     return path
 
 
-def _of_the_rest(rests: Sequence[dict[str, Any]]) -> list[result_records.Warning]:
+def of_the_rest(rests: Sequence[dict[str, Any]]) -> list[result_records.Warning]:
+    """A warning where the device did not come to rest.
+
+    Args:
+        rests: What came of waiting, each time.
+    """
     amiss = [rest for rest in rests if not rest["settled"]]
     if not amiss:
         return []

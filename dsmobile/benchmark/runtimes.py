@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from device_bench.records import Samples
 from dsmobile.benchmark import result
 from dsmobile.benchmark.conditions import Kind
 from dsmobile.benchmark.subjects import Subject
 from dsmobile.devices.setup import command_for
 from dsmobile.devices.userland import NATIVE, TFLITE_RUNTIMES, choose_wheels, read_userland
 from dsmobile.devices.wheels import PACKAGES
-from dsmobile.errors import DeviceError, UsageError, nearest
+from dsmobile.errors import DataError, DeviceError, UsageError, nearest
 
 _PACKAGES = {"tflite": "ai-edge-litert", "onnx": "onnxruntime"}
 _FALLBACKS = {
@@ -55,6 +56,32 @@ def choose(
         raise DeviceError(message, _how_to_set_up(missing, formats, facts, python, address, wanted))
     fallback = _FALLBACKS.get(chosen["tflite"], "") if "tflite" in formats and not wanted else ""
     return {kind: chosen[kind] for kind in formats}, (Kind.RUNTIME_FALLBACK.warning(fallback),) if fallback else ()
+
+
+def ran(subjects: Sequence[Subject], samples: Samples) -> tuple[dict[str, str], tuple[result.Warning, ...]]:
+    """Which runtime samples from elsewhere come from, as each of them says.
+
+    Args:
+        subjects: The files, in the order of the samples.
+        samples: What was measured.
+
+    Returns:
+        Format to runtime, and a warning where it is not the one that was meant.
+
+    Raises:
+        DataError: Files of one format ran on two runtimes, or nothing says on which.
+    """
+    found: dict[str, set[str]] = {subject.format: set() for subject in subjects}
+    for replicate in samples.replicates:
+        if not replicate.error and replicate.block >= 0:
+            found[subjects[replicate.artifact].format].add(replicate.runtime)
+    for kind, names in found.items():
+        if len(names) != 1 or "" in names:
+            ran_on = " and ".join(sorted(names - {""})) or "a runtime that nothing names"
+            raise DataError(f"the samples of .{kind} files come from {ran_on}", "measure again, all on one runtime")
+    chosen = {kind: names.pop() for kind, names in found.items()}
+    fallback = _FALLBACKS.get(chosen.get("tflite", ""), "")
+    return chosen, (Kind.RUNTIME_FALLBACK.warning(fallback),) if fallback else ()
 
 
 def _how_to_set_up(missing: Sequence[str], formats: set[str], facts: dict[str, Any], python: str, address: str, wanted: str | None) -> str:

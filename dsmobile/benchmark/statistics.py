@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 CONFIDENCE = 0.95
-POWER = 0.90
 SAFE_POWER = 0.95  # of normal values: those of a busy machine have longer tails and neighbours that are alike; on recorded ones this gives 90%
 PILOT_BLOCKS = 8
 PRECISION = 0.02
@@ -127,8 +126,19 @@ def unlike_ratio(numerator: Sequence[float], denominator: Sequence[float]) -> Lo
     freedom = sum(squares) ** 2 / spread if spread else min(map(len, groups)) - 1
     mean = statistics.fmean(groups[0]) - statistics.fmean(groups[1])
     half_width = _quantile(0.5 + CONFIDENCE / 2, freedom + 1) * error
-    detectable = math.expm1(half_width + _quantile(POWER, freedom + 1) * error)
+    detectable = math.expm1(half_width + _quantile(SAFE_POWER, freedom + 1) * error)
     return LogRatio(math.exp(mean), (math.exp(mean - half_width), math.exp(mean + half_width)), detectable, min(map(len, groups)))
+
+
+def no_better_than(ratio: LogRatio, share: float) -> LogRatio:
+    """A ratio whose interval is widened to what is known of repeating the whole run.
+
+    Args:
+        ratio: As its own blocks show it.
+        share: How well the run repeats (0.01 = 1%).
+    """
+    low, high = min(ratio.interval[0], ratio.ratio / (1 + share)), max(ratio.interval[1], ratio.ratio * (1 + share))
+    return LogRatio(ratio.ratio, (low, high), max(ratio.minimum_detectable, 2 * share), ratio.blocks)
 
 
 def far_out(values: Sequence[float]) -> list[int]:

@@ -22,8 +22,8 @@ from dsmobile.benchmark.verdict import verdict
 from dsmobile.devices.device import Device
 from dsmobile.errors import DeviceError, UsageError
 
-WINDOW_S, BATCH_S = 60.0, 10.0
-LEAST_S, MOST_S = 6.0, 24 * 3600.0
+WINDOW_S = 60.0
+BATCHES, LEAST_S, MOST_S = 6, 60.0, 24 * 3600.0
 SUSTAINED = "sustained"
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
@@ -32,12 +32,12 @@ def duration_s(text: str) -> float:
     """Reads `10m`, `90`, `90s`, `1.5h`.
 
     Raises:
-        UsageError: It is no duration, too short to have a beginning and an end, or longer than a day.
+        UsageError: It is no duration, shorter than a minute, or longer than a day.
     """
     found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(s|m|min|h|)\s*", text)
     seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
     if not LEAST_S <= seconds <= MOST_S:
-        raise UsageError(f"--sustained {text!r} is no duration from {LEAST_S:g} seconds to a day", "give one such as 10m, 90s or 1h")
+        raise UsageError(f"--sustained {text!r} is no duration from a minute to a day", "give one such as 10m or 1h; what is shorter heats nothing")
     return seconds
 
 
@@ -60,7 +60,7 @@ def run_sustained(device: Device, subjects: Sequence[Subject], calls: Calls, *, 
     rests: list[dict[str, Any]] = []
     for index, subject in enumerate(subjects):
         share = index / len(subjects)
-        rest = Rest(device, min(seconds, MOST_PATIENCE_S), functools.partial(_said, progress, share))
+        rest = Rest(device, calls, min(seconds, MOST_PATIENCE_S), functools.partial(_said, progress, share))
         rest.take()
         rests += rest.taken
         progress(f"{subject.path.name} runs without a pause for {seconds:g} s", share)
@@ -101,6 +101,7 @@ def over_time(path: str, moments: Sequence[Moment], window_s: float | None = Non
         slowdown=ratio.ratio,
         slowdown_interval=ratio.interval,
         verdict=verdict((1 / ratio.interval[1], 1 / ratio.interval[0])),
+        minimum_detectable=ratio.minimum_detectable,
     )
 
 
@@ -118,8 +119,8 @@ def replicate_over_time(sample: ReplicateSample, moments: Sequence[Moment]) -> R
 
 
 def batches(moments: Sequence[Moment]) -> list[float]:
-    """Medians of about ten seconds each, at least three batches where there are as many moments: neighbouring seconds are alike."""
-    size_s = min(BATCH_S, (moments[-1].at_s - moments[0].at_s) / 3) if len(moments) > 2 else 0.0
+    """Medians of sixths of it, ten seconds of a minute: neighbouring seconds are alike, neighbouring batches hardly."""
+    size_s = (moments[-1].at_s - moments[0].at_s) / BATCHES if len(moments) > BATCHES else 0.0
     groups: list[list[float]] = [[]]
     begins_s = moments[0].at_s if moments else 0.0
     for moment, after in pairwise([*moments, None]):

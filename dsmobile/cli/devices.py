@@ -44,11 +44,9 @@ def setup(
     from dsmobile.cli import output
 
     def action() -> tuple[dict[str, Any], int]:
-        import sys
-
         from dsmobile.devices.setup import setup as set_up
 
-        interactive = not as_json and sys.stdin.isatty()
+        interactive = output.interactive(as_json=as_json)
         with output.progress(as_json=as_json) as progress:
             document = set_up(
                 address,
@@ -115,11 +113,9 @@ def doctor(
     busiest: list[str] = []
 
     def action() -> tuple[dict[str, Any], int]:
-        import sys
-
         from dsmobile.devices import doctor
 
-        document, names = doctor.examine(address, python=python or None, interactive=not as_json and sys.stdin.isatty())
+        document, names = doctor.examine(address, python=python or None, interactive=output.interactive(as_json=as_json))
         busiest.extend(names)
         return document, doctor.exit_code(document)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 import traceback
@@ -15,11 +16,45 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def console(*, stderr: bool = True) -> Console:
-    """Where text for people goes: progress, notes and errors to stderr; a verb's answer to stdout."""
-    from rich.console import Console
+# What makes a terminal do something, or shows letters in another order than they stand: controls (C0 but line feed and tab, DEL, C1), halves of
+# characters, line separators, and marks of writing direction.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
-    return Console(stderr=stderr, highlight=False, emoji=False)
+
+def plain(text: str) -> str:
+    """Text without what would act on a terminal: a name in a stranger's model or on a stranger's device may hold anything."""
+    return _UNPRINTABLE.sub("", text)
+
+
+def console(*, stderr: bool = True) -> Console:
+    """Where text for people goes, without control characters: progress, notes and errors to stderr; a verb's answer to stdout."""
+    from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
+    from rich.measure import Measurement
+    from rich.segment import Segment
+
+    class Plain:
+        def __init__(self, inner: ConsoleRenderable) -> None:
+            self.inner = inner
+
+        def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+            for segment in console.render(self.inner, options):
+                yield segment if segment.control else Segment(plain(segment.text), segment.style)
+
+        def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+            return Measurement.get(console, options, self.inner)
+
+    class Plainly(RenderHook):
+        def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+            return [Plain(renderable) for renderable in renderables]
+
+    out = Console(stderr=stderr, highlight=False, emoji=False)
+    out.push_render_hook(Plainly())
+    return out
+
+
+def interactive(*, as_json: bool) -> bool:
+    """Whether a person can be asked: never under `--json`, nor where standard input is closed or no terminal."""
+    return not as_json and sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()
 
 
 @contextmanager
@@ -41,7 +76,7 @@ def progress(*, as_json: bool) -> Iterator[Callable[[str, float], None]]:
         task = bar.add_task("", total=1.0)
 
         def advance(stage: str, fraction: float) -> None:
-            bar.update(task, description=stage[:60], completed=fraction, refresh=True)
+            bar.update(task, description=plain(stage)[:60], completed=fraction, refresh=True)
 
         yield advance
 
@@ -54,6 +89,7 @@ def run(action: Callable[[], tuple[dict[str, Any], int]], *, as_json: bool, show
         as_json: Whether the document goes to stdout; else `show` tells people.
         show: Prints the document for people.
     """
+    _open_standard_streams()
     stdout = _libraries_write_to_stderr()
     signal.signal(signal.SIGTERM, _terminated)
     try:
@@ -68,9 +104,14 @@ def run(action: Callable[[], tuple[dict[str, Any], int]], *, as_json: bool, show
         if not as_json:
             _tell(message, advice)
     if as_json:
-        os.write(stdout, (json.dumps(document, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
+        os.write(stdout, (to_json(document) + "\n").encode())
     sys.stdout.flush()
     sys.exit(code)
+
+
+def to_json(document: dict[str, Any]) -> str:
+    """A document on one line; what would act on a terminal is written as its number."""
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(document, ensure_ascii=False))
 
 
 def _described(error: BaseException) -> tuple[str, str, str, int]:
@@ -92,6 +133,17 @@ def _described(error: BaseException) -> tuple[str, str, str, int]:
 def _terminated(_signal: int, _frame: object) -> NoReturn:
     """Ends by an exception, so that what is half-written is removed."""
     sys.exit(128 + signal.SIGTERM)
+
+
+def _open_standard_streams() -> None:
+    """Puts something in the place of standard streams that were closed, or the next files that are opened would be taken for them."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8"))
 
 
 def _libraries_write_to_stderr() -> int:

@@ -6,6 +6,7 @@ hash, renamed. The answer is a single line of JSON.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import io
@@ -20,7 +21,7 @@ import tempfile
 import time
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -143,13 +144,53 @@ def unpack(path: str, digest: str) -> dict[str, Any]:
                     (temporary / member.name).write_bytes(source.read())
         if folder_digest(temporary) != digest:
             return refusal("HASH", "the harness arrived damaged")
-        shutil.rmtree(place, ignore_errors=True)
-        temporary.replace(place)
+        with alone():
+            put_in_place(temporary, place, lambda: folder_digest(place) == digest)
     except tarfile.TarError as error:
         return refusal("HASH", f"the harness arrived damaged: {error}")
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return {"ok": str(place)}
+
+
+def put_in_place(temporary: Path, place: Path, whole: Callable[[], bool]) -> None:
+    """Renames a folder, unless another connection has put the same there meanwhile: what is whole may be in use and is never removed.
+
+    Args:
+        temporary: The folder.
+        place: Its name from now on; what lies there and is not whole is removed.
+        whole: Tells whether all that should be there is there already.
+
+    Raises:
+        OSError: It could not be done.
+    """
+    if whole():
+        return
+    if place.exists():
+        damaged = Path(tempfile.mkdtemp(dir=place.parent, suffix=".part"))
+        place.replace(damaged)
+        shutil.rmtree(damaged, ignore_errors=True)
+    try:
+        temporary.replace(place)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not whole():  # where there are no locks
+            raise
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Lets only one connection at a time make something in the cache; the kernel takes the lock back whatever becomes of it."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    descriptor = os.open(CACHE, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def set_mode(path: str, mode: str) -> dict[str, Any]:
@@ -225,6 +266,16 @@ def make_site(name: str) -> dict[str, Any]:
     wheels = json.loads(sys.stdin.buffer.read())
     folder = CACHE / name
     folder.parent.mkdir(parents=True, exist_ok=True)
+    with alone():
+        answer = {"ok": str(folder)} if site_whole(name)["whole"] else _unpack_wheels(wheels, folder, lambda: bool(site_whole(name)["whole"]))
+    if "ok" in answer:
+        for wheel in wheels:
+            with contextlib.suppress(FileNotFoundError):  # another connection set the same device up
+                (CACHE / wheel["path"]).unlink()
+    return answer
+
+
+def _unpack_wheels(wheels: list[dict[str, Any]], folder: Path, whole: Callable[[], bool]) -> dict[str, Any]:
     for left in folder.parent.glob("*.part"):  # of a setup that was cut off
         if time.time() - left.stat().st_mtime > STALE_S:
             shutil.rmtree(left, ignore_errors=True)
@@ -241,15 +292,11 @@ def make_site(name: str) -> dict[str, Any]:
         temporary.chmod(0o755)
         if hasattr(os, "sync"):
             os.sync()  # a power cut must not leave a folder with a right name and empty files
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.replace(folder)
+        put_in_place(temporary, folder, whole)
     except (ValueError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         return refusal("WHEEL", str(error))
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    for wheel in wheels:
-        (CACHE / wheel["path"]).unlink()
     return {"ok": str(folder)}
 
 

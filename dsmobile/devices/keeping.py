@@ -10,15 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from dsmobile.devices.device import document_in, last_line
-from dsmobile.devices.harness_process import end, stream
+from dsmobile.devices import harness_process
+from dsmobile.devices.device import document_in, is_holder, is_rest, last_line
+from dsmobile.devices.harness_process import beat, end, lines_of, stream
 from dsmobile.errors import DeviceError
 
 Say = Callable[[str], None]
 
-HEARTBEAT_S = 20.0
-PATIENCE_S = 120.0
-"""How long a device over the network waits for a sign of life before it puts everything back: a broken link need not close anything."""
 _RELEASE_S = 60.0
 
 
@@ -53,14 +51,14 @@ def kept(
     Raises:
         DeviceError: The device cannot be held, or the governor cannot be set.
     """
-    options = [*(["--governor", governor] if governor else []), *(["--patience", f"{PATIENCE_S:g}"] if heartbeat else [])]
+    options = [*(["--governor", governor] if governor else []), *(["--patience", f"{harness_process.PATIENCE_S:g}"] if heartbeat else [])]
     command = wrap([*harness, "--keep", *options])
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment, cwd=folder, start_new_session=True
         )
         done = threading.Event()
-        threads = [threading.Thread(target=_beat, args=(process, done), daemon=True)] if heartbeat else []
+        threads = [threading.Thread(target=beat, args=(process, done), daemon=True)] if heartbeat else []
         try:
             for thread in threads:
                 thread.start()
@@ -110,8 +108,8 @@ def settled(
         if document.get("kind") != "settle":
             return
         if document.get("state") == "waiting":
-            say(_plain(document["text"]))
-        else:
+            say(_plain(document.get("text")))
+        elif is_rest(document):
             answers.append({key: value for key, value in document.items() if key not in ("kind", "state")})
 
     status, complaint = stream(wrap([*harness, "--settle", f"{patience_s:g}"]), take, environment=environment, folder=folder)
@@ -129,19 +127,19 @@ def waiting_for(holder: dict[str, Any]) -> str:
 
 def _until_held(process: subprocess.Popen[bytes], say: Say) -> dict[str, Any] | None:
     """Reads what the keeper says until it holds the device; None where it ended without a word."""
-    assert process.stdout is not None  # noqa: S101
-    for line in process.stdout:
-        document = document_in(line.decode("utf-8", "replace"))
+    for line in lines_of(process):
+        document = document_in(line)
         if document is None or document.get("kind") != "keeper":
             continue
-        if document["state"] == "waiting":
+        state = document.get("state")
+        if state == "waiting" and is_holder(document.get("holder")):
             say(f"waiting: {waiting_for(document['holder'])}")
-        elif document["state"] == "failed":
-            raise DeviceError(_plain(document["message"]), _plain(document["advice"]))
-        elif document["state"] == "held":
+        elif state == "failed":
+            raise DeviceError(_plain(document.get("message")), _plain(document.get("advice")))
+        elif state == "held":
             return {
-                "governor": [_plain(name) for name in document["governor"]],
-                "notes": [_plain(note) for note in document["notes"]],
+                "governor": _texts(document.get("governor")),
+                "notes": _texts(document.get("notes")),
                 "lost": None,
             }
     return None
@@ -149,12 +147,11 @@ def _until_held(process: subprocess.Popen[bytes], say: Say) -> dict[str, Any] | 
 
 def _listen(process: subprocess.Popen[bytes], done: threading.Event, state: dict[str, Any], say: Say) -> None:
     """Hears what the keeper puts back at the end, and whether it ends before that."""
-    assert process.stdout is not None  # noqa: S101
-    for line in process.stdout:
-        document = document_in(line.decode("utf-8", "replace"))
+    for line in lines_of(process):
+        document = document_in(line)
         if document is not None and document.get("state") == "released":
-            for note in document["notes"]:
-                say(_plain(note))
+            for note in _texts(document.get("notes")):
+                say(note)
     if not done.is_set():
         state["lost"] = "the process that holds the device ended before the benchmark did"
 
@@ -173,19 +170,13 @@ def _release(process: subprocess.Popen[bytes], threads: Sequence[threading.Threa
     end(process)
 
 
-def _beat(process: subprocess.Popen[bytes], done: threading.Event) -> None:
-    assert process.stdin is not None  # noqa: S101
-    while not done.wait(HEARTBEAT_S):
-        try:
-            process.stdin.write(b"\n")
-            process.stdin.flush()
-        except (OSError, ValueError):  # it has ended, which the end of the block finds out
-            return
-
-
 def _plain(text: Any) -> str:
     """Text from a device, without control characters."""
     return last_line(str(text).replace("\n", " "))
+
+
+def _texts(value: Any) -> list[str]:
+    return [_plain(item) for item in value] if isinstance(value, list) else []
 
 
 def _duration(seconds: float) -> str:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from device_bench.records import RunPlan
-from dsmobile.devices.device import HARNESS_PYTHON, document_in, harness_files, last_line
-from dsmobile.devices.harness_process import environment_without, stream
+from dsmobile.devices.device import HARNESS_PYTHON, checked_facts, checked_state, document_in, harness_files, last_line
+from dsmobile.devices.harness_process import FULL, cannot_write, environment_without, stream
 from dsmobile.devices.keeping import kept, settled
 from dsmobile.errors import DeviceError
 
 _FACTS_TIMEOUT_S = 60.0
+_TEMPORARY = "or set TMPDIR to a folder on another disk"
 
 
 class LocalDevice:
@@ -42,7 +45,8 @@ class LocalDevice:
         if found is None:
             raise DeviceError(f"--python {self._python} is no program on this machine", "give the path of a Python")
         self._python = str(Path(found).absolute())  # not resolved: a virtual environment's Python is a link
-        self._folder = Path(tempfile.mkdtemp(prefix="dsmobile-"))
+        with _space_for_files():
+            self._folder = Path(tempfile.mkdtemp(prefix="dsmobile-"))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -60,11 +64,11 @@ class LocalDevice:
 
     def facts(self) -> dict[str, Any]:
         """What this machine is and which runtimes it has."""
-        return self._answer("--facts")
+        return checked_facts(self._answer("--facts"), "this machine")
 
     def check(self) -> dict[str, Any]:
         """In which state this machine is."""
-        return self._answer("--check")
+        return checked_state(self._answer("--check"), "this machine")
 
     def keep(self, governor: str | None, say: Callable[[str], None]) -> AbstractContextManager[dict[str, Any]]:
         """Holds this machine for one benchmark: a second one waits."""
@@ -100,8 +104,9 @@ class LocalDevice:
     def measure(self, plan: RunPlan, on_line: Callable[[dict[str, Any]], None]) -> None:
         """Runs the blocks of a plan and hands on each sample as it comes."""
         plan_path, samples_path = self._folder / "plan.json", self._folder / "samples.jsonl"
-        plan_path.write_text(json.dumps(plan.to_json()), encoding="utf-8")
-        samples_path.unlink(missing_ok=True)
+        with _space_for_files():
+            plan_path.write_text(json.dumps(plan.to_json()), encoding="utf-8")
+            samples_path.unlink(missing_ok=True)
         command = [*self._harness(), str(plan_path), str(samples_path), "--echo", "--lifeline"]
         status, errors = stream(command, on_line, environment=environment_without("PYTHONSAFEPATH"), folder=self._folder)
         if status:
@@ -111,5 +116,19 @@ class LocalDevice:
         return [self._python, str(harness_files()[0].parent)]
 
 
+@contextlib.contextmanager
+def _space_for_files() -> Iterator[None]:
+    """Explains a folder for temporary files that cannot be used."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise cannot_write("this machine", error.strerror or "", _TEMPORARY) from error
+        raise DeviceError(f"temporary files cannot be written: {error}", "set TMPDIR to a folder that can be") from error
+
+
 def _lost(status: int, complaint: str) -> DeviceError:
-    return DeviceError(f"the harness ended with exit status {status}: {last_line(complaint)}", "measure again")
+    if status == FULL:
+        return cannot_write("this machine", complaint, _TEMPORARY)
+    said = last_line(complaint) or f"it said nothing; is the folder of temporary files {tempfile.gettempdir()} full?"
+    return DeviceError(f"the harness ended with exit status {status}: {said}", "measure again")

@@ -13,10 +13,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from device_bench.records import RunPlan
-from dsmobile.devices import far_side
+from dsmobile.devices import far_side, harness_process
 from dsmobile.devices.addresses import Address
-from dsmobile.devices.device import HARNESS_PYTHON, document_in, harness_files, last_line
-from dsmobile.devices.harness_process import stream
+from dsmobile.devices.device import HARNESS_PYTHON, checked_facts, checked_state, document_in, harness_files, last_line
+from dsmobile.devices.harness_process import FULL, cannot_write, stream
 from dsmobile.devices.keeping import kept, settled
 from dsmobile.devices.openssh import OWN_ERROR, UPLOAD_TIMEOUT_S, OpenSsh
 from dsmobile.errors import DeviceError
@@ -125,11 +125,11 @@ class SshDevice:
 
     def facts(self) -> dict[str, Any]:
         """What the device is and which runtimes it has."""
-        return self._tell("--facts")
+        return checked_facts(self._tell("--facts"), str(self._address))
 
     def check(self) -> dict[str, Any]:
         """In which state the device is."""
-        return self._tell("--check")
+        return checked_state(self._tell("--check"), str(self._address))
 
     def keep(self, governor: str | None, say: Callable[[str], None]) -> AbstractContextManager[dict[str, Any]]:
         """Holds the device for one benchmark: a second one waits."""
@@ -143,8 +143,9 @@ class SshDevice:
         """Runs the blocks of a plan and hands on each sample as it comes."""
         plan_path, samples_path = f"{self._run_folder}/plan.json", f"{self._run_folder}/samples.jsonl"
         self._ask("write", plan_path, data=json.dumps(plan.to_json()).encode())
-        command = self._ssh.command([*self._command, plan_path, samples_path, "--echo", "--lifeline"])
-        status, complaint = stream(command, on_line)
+        patience = f"{harness_process.PATIENCE_S:g}"
+        command = self._ssh.command([*self._command, plan_path, samples_path, "--echo", "--lifeline", "--patience", patience])
+        status, complaint = stream(command, on_line, heartbeat=True)
         if status:
             raise self._lost(status, complaint)
 
@@ -161,7 +162,10 @@ class SshDevice:
                 f"the connection to {self._address} was lost while it measured: {last_line(complaint) or 'ssh said nothing'}",
                 "check the connection and the device's power supply, then measure again",
             )
-        return DeviceError(f"the harness on {self._address} ended with exit status {status}: {last_line(complaint)}", "measure again")
+        if status == FULL:
+            return cannot_write(str(self._address), complaint, "~/.cache/dsmobile may be deleted")
+        said = last_line(complaint) or "it said nothing"
+        return DeviceError(f"the harness on {self._address} ended with exit status {status}: {said}", "measure again")
 
     @property
     def _command(self) -> list[str]:

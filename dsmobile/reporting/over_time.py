@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from dsmobile.benchmark.result import Result, Second, Sustained, Verdict
 from dsmobile.reporting.drawing import ROLE_COLOURS, Chart, known, layered
 from dsmobile.reporting.entry import Entry
-from dsmobile.reporting.figures import NONE, TIMES, quantity, ratio, unit_for
+from dsmobile.reporting.figures import NONE, TIMES, percent, quantity, ratio, unit_for
 from dsmobile.reporting.rows import artifact_name
 
 METHOD = (
-    "One process ran without a pause; the beginning and the end are compared by the medians of ten-second batches (Welch's t on their logarithms). "
+    "One process ran without a pause; the beginning and the end are compared by the medians of six batches each (Welch's t on their logarithms). "
     "Throttling is what such a run looks for, so it does not make it INVALID."
 )
 
@@ -42,7 +42,8 @@ def over_time_row(found: Sustained, result: Result) -> OverTimeRow:
     how = {
         Verdict.SLOWER: f"is slower in its last {window} than in its first: it takes {slowdown} as long ({interval})",
         Verdict.FASTER: f"is faster in its last {window} than in its first: it takes {slowdown} as long ({interval})",
-        Verdict.NO_DIFFERENCE_SHOWN: f"shows no difference between its first and its last {window}: {slowdown} ({interval})",
+        Verdict.NO_DIFFERENCE_SHOWN: f"shows no difference between its first and its last {window}: {slowdown} ({interval}); it would have shown "
+        f"one of {percent(found.minimum_detectable)}",
     }[found.verdict]
     heat = f"; {temperatures[0]:.0f} °C at first, {max(temperatures):.0f} °C at most" if temperatures else ""
     return OverTimeRow(

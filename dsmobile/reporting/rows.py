@@ -102,7 +102,15 @@ def runtime_text(artifact: ArtifactResult) -> str:
     """The runtime, its version, its threads, and what keeps its int8 kernels exact where something was done."""
     threads = "1 thread" if artifact.threads == 1 else f"{artifact.threads} threads"
     kernels = f", {artifact.exact_kernels}" if artifact.exact_kernels not in ("", "native") else ""
-    return f"{artifact.runtime} {artifact.runtime_version}, {threads}{kernels}"
+    return f"{artifact.runtime} {artifact.runtime_version}, {threads}{kernels}{_coverage(artifact)}"
+
+
+def _coverage(artifact: ArtifactResult) -> str:
+    """How much of the model the delegate took, where that is not all of it in one part."""
+    nodes, taken, parts = (artifact.coverage.get(key) for key in ("nodes", "delegated_nodes", "partitions"))
+    if nodes is None or taken is None or (taken == nodes and parts == 1):
+        return ""
+    return f", {artifact.delegate or 'delegate'} takes {taken} of {nodes} operators in {parts} part{'' if parts == 1 else 's'}"
 
 
 def pair_row(pair: PairResult, result: Result) -> PairRow:

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from dsmobile.benchmark.bundle import FOLDER, how_to_run, write_bundle
-from dsmobile.benchmark.result import Validity
+from dsmobile.benchmark.result import Validity, Verdict
 from dsmobile.benchmark.run import bench, import_samples
 from dsmobile.benchmark.ways import Options, follow
-from dsmobile.errors import DataError, DeviceError, OutputError, UsageError
+from dsmobile.errors import DataError, OutputError, UsageError
 
 
 def unpacked(path: Path, place: Path) -> Path:
@@ -160,6 +160,95 @@ def test_an_interrupted_run_is_not_lost(tiny_files, tmp_path: Path, monkeypatch:
     assert journal.exists()
 
 
+def rewritten(path: Path, change) -> Path:
+    """Samples in which each document was changed; None leaves it out."""
+    documents = [change(json.loads(line)) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(document) + "\n" for document in documents if document is not None))
+    return path
+
+
+@pytest.fixture(scope="module")
+def carried(tiny_files, tmp_path_factory) -> Path:
+    """Samples of a pair that a bundle brought back."""
+    place = tmp_path_factory.mktemp("carried")
+    files = [tiny_files["small"], tiny_files["large"]]
+    write_bundle(place / "out.zip", [], threads=1, budget_s=0.5, pairs=[(files[0], files[1])])
+    assert run(unpacked(place / "out.zip", place)).returncode == 0
+    return place / FOLDER / "samples.jsonl"
+
+
+def imported(carried: Path, tiny_files, tmp_path: Path, change):
+    path = rewritten(Path(shutil.copy(carried, tmp_path / "samples.jsonl")), change)
+    pair = (tiny_files["small"], tiny_files["large"])
+    return import_samples(path, [], pairs=[pair], out=tmp_path, keep_invalid=True)[0]
+
+
+def test_the_way_back_names_the_pairs(tiny_files, tmp_path: Path, carried: Path) -> None:
+    bundle = write_bundle(tmp_path / "x.zip", [], threads=1, budget_s=0.5, pairs=[(tiny_files["small"], tiny_files["large"])])
+    assert "--pair small.tflite large.tflite" in how_to_run(bundle)[2]
+    assert "--pair small.tflite large.tflite" in (carried.parent / "README.txt").read_text()
+
+
+def test_samples_know_their_runtime(carried: Path, tiny_files, tmp_path: Path) -> None:
+    def other(document: dict) -> dict:
+        return {**document, "runtime": "tflite-runtime"} if document["kind"] == "replicate" else document
+
+    found = imported(carried, tiny_files, tmp_path, other)
+    assert {artifact.runtime for artifact in found.artifacts} == {"tflite-runtime"}
+    assert "runtime_fallback" in {warning.kind for warning in found.warnings}
+
+    def mixed(document: dict) -> dict:
+        return {**document, "runtime": "tflite-runtime"} if document.get("artifact") == 1 else document
+
+    with pytest.raises(DataError, match="litert and tflite-runtime"):
+        imported(carried, tiny_files, tmp_path, mixed)
+
+
+def test_instructions_stay_instructions_and_emulated_times_stay_invalid(carried: Path, tiny_files, tmp_path: Path) -> None:
+    def counted(document: dict) -> dict:
+        facts = {"emulated": True, "counts_instructions": True}
+        return {**document, "facts": {**document["facts"], **facts}} if document["kind"] == "header" else document
+
+    found = imported(carried, tiny_files, tmp_path, counted)
+    assert found.metric == "instructions"
+    assert "emulated" not in {warning.kind for warning in found.warnings}
+    low, high = found.pairs[0].speedup_interval
+    assert low <= found.pairs[0].speedup / 1.01
+    assert high >= found.pairs[0].speedup * 1.01
+
+    def emulated(document: dict) -> dict:
+        return {**document, "facts": {**document["facts"], "emulated": True}} if document["kind"] == "header" else document
+
+    found = imported(carried, tiny_files, tmp_path, emulated)
+    assert found.metric == "latency"
+    assert found.validity is Validity.INVALID
+    assert found.pairs[0].verdict is Verdict.NO_DIFFERENCE_SHOWN  # an INVALID measurement carries no verdict
+
+
+def test_a_device_that_never_came_to_rest_is_known_after_the_import(carried: Path, tiny_files, tmp_path: Path) -> None:
+    def restless(document: dict) -> dict:
+        return {**document, "settled": False, "reasons": ["other programs use 1.0 processors"]} if document["kind"] == "rest" else document
+
+    assert "not_settled" in {warning.kind for warning in imported(carried, tiny_files, tmp_path, restless).warnings}
+
+
+def test_a_run_without_a_pause_that_was_ended_early_is_not_lost(tiny_files, tmp_path: Path) -> None:
+    files = [tiny_files["small"], tiny_files["large"]]
+    write_bundle(tmp_path / "long.zip", files, threads=1, budget_s=1.0, sustained_s=7.0)
+    folder = unpacked(tmp_path / "long.zip", tmp_path)
+    assert run(folder).returncode == 0
+
+    def cut(document: dict) -> dict | None:
+        return None if document["kind"] == "replicate" or document.get("artifact") == 1 else document
+
+    samples = rewritten(folder / "samples.jsonl", cut)
+    result, _ = import_samples(samples, files, out=tmp_path, keep_invalid=True)
+    assert [Path(found.path).name for found in result.sustained] == ["small.tflite"]
+    assert any("large.tflite" in warning.advice for warning in result.warnings)
+    with pytest.raises(UsageError, match="sustained"):
+        write_bundle(tmp_path / "no.zip", files, threads=1, budget_s=1.0, sustained_s=60.0, self_test=True)
+
+
 def test_bad_samples(tiny_files, tmp_path: Path) -> None:
     files = [tiny_files["small"]]
     header = {"schema": "dsmobile.samples/1", "kind": "header", "facts": {}, "threads": 1, "files": ["0" * 64]}
@@ -203,8 +292,9 @@ def test_a_result_needs_a_process_of_every_file(tiny_files, tmp_path: Path) -> N
     lines = (folder / "samples.jsonl").read_text().splitlines(keepends=True)
     kept = [line for line in lines if '"kind": "replicate"' not in line or '"artifact": 0' in line]
     (folder / "samples.jsonl").write_text("".join(kept))
-    with pytest.raises(DeviceError, match="no process that measured large"):
-        import_samples(folder / "samples.jsonl", files, out=tmp_path)
+    result, _ = import_samples(folder / "samples.jsonl", files, out=tmp_path, keep_invalid=True)
+    assert [artifact.name for artifact in result.artifacts] == ["small"]
+    assert any("large.tflite" in warning.advice for warning in result.warnings)
     result, _ = import_samples(_cut(folder, lines), files, out=tmp_path, keep_invalid=True)
     assert result.validity in (Validity.DEGRADED, Validity.INVALID)
 

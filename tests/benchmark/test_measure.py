@@ -1,5 +1,6 @@
 """Blocks until it is known: the loop against a device that is played, so that every course can be had."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from device_bench.records import PlannedArtifact, ReplicateSample, RunPlan, header
+from device_bench.records import PlannedArtifact, ReplicateSample, RunPlan, header, read_samples
 from dsmobile.benchmark import measure as measuring
-from dsmobile.benchmark.calls import Calls
+from dsmobile.benchmark.calls import Calls, holds_measurements
 from dsmobile.benchmark.measure import Rest, measure
 from dsmobile.errors import DeviceError
 
@@ -95,11 +96,51 @@ def test_all_waiting_together_has_one_patience() -> None:
     class Restless(PlayedDevice):
         def settle(self, patience_s: float, say: Callable[[str], None]) -> dict[str, Any]:
             super().settle(patience_s, say)
-            return {"settled": False, "waited_s": min(patience_s, 20.0), "reasons": ["other programs use 1.0 processors"]}
+            time.sleep(min(patience_s, 0.2))
+            return {"settled": False, "waited_s": min(patience_s, 0.2), "reasons": ["other programs use 1.0 processors"]}
 
-    rest = Rest(Restless(1.0, 0.0), 30.0, lambda text: None)
-    assert [rest.take(), rest.take(), rest.take()] == [True, True, False]
-    assert rest.waited_s == 30.0
+    notes = Notes()
+    device = Restless(1.0, 0.0)
+    rest = Rest(device, notes, 0.3, lambda text: None)
+    assert [rest.take(), rest.take(), rest.take(), rest.take()] == [True, True, False, False]
+    assert device.settled[1] < 0.15
+    assert [kind for kind, _ in notes.taken] == ["rest", "rest"]
+
+
+def test_a_device_that_claims_to_have_waited_for_ever_spends_no_budget() -> None:
+    class Liar(PlayedDevice):
+        def settle(self, patience_s: float, say: Callable[[str], None]) -> dict[str, Any]:
+            return {**super().settle(patience_s, say), "waited_s": 1e9}
+
+    rest = Rest(Liar(1.0, 0.0), Notes(), 30.0, lambda text: None)
+    rest.take()
+    assert rest.waited_s < 1
+
+
+class Notes:
+    """A journal that is only looked at."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[str, dict[str, Any]]] = []
+
+    def note(self, kind: str, document: dict[str, Any]) -> None:
+        self.taken.append((kind, document))
+
+
+def test_a_failed_warm_up_in_the_middle_loses_nothing(run, tmp_path: Path) -> None:
+    class Crashing(PlayedDevice):
+        def measure(self, plan: RunPlan, on_line: Callable[[dict[str, Any]], None]) -> None:
+            if plan.blocks[0].index < 0 and len(self.calls) > 1:
+                self.calls.append([-1])
+                for artifact in range(2):
+                    on_line(ReplicateSample(-1, artifact, artifact, error="its process was ended by SIGABRT").to_json())
+                return
+            super().measure(plan, on_line)
+
+    found, _ = run(Crashing(1.0, 0.3, others=lambda block: 1.0 if 0 <= block < 4 else 0.0), budget_s=3.0)
+    assert found.blocks > 4
+    assert holds_measurements(tmp_path / "journal.jsonl")
+    assert read_samples((tmp_path / "journal.jsonl").read_text()).rests == found.rests
 
 
 @pytest.mark.parametrize(
@@ -115,7 +156,7 @@ def test_all_waiting_together_has_one_patience() -> None:
 def test_when_a_rest_is_needed(others, temperature_c, throttled, needed) -> None:
     conditions = {"temperature_c": temperature_c, "throttled": throttled}
     replicates = [ReplicateSample(0, 0, 0, loop={"others_cpu": share}, conditions=conditions) for share in others]
-    assert Rest(PlayedDevice(1.0, 0.0), 1.0, lambda text: None).needed(replicates) is needed
+    assert Rest(PlayedDevice(1.0, 0.0), Notes(), 1.0, lambda text: None).needed(replicates) is needed
 
 
 def test_a_device_that_stops_answering_is_an_error(run) -> None:

@@ -19,7 +19,7 @@ def test_durations_as_people_write_them(text: str, seconds: float) -> None:
     assert duration_s(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "ten", "0", "-5m", "1s", "25h", "10m; rm", "1e3", "nan", "10mm"])
+@pytest.mark.parametrize("text", ["", "ten", "0", "-5m", "1s", "59", "25h", "10m; rm", "1e3", "nan", "10mm"])
 def test_no_durations(text: str) -> None:
     with pytest.raises(UsageError, match="duration"):
         duration_s(text)
@@ -64,7 +64,9 @@ def test_the_interval_is_welchs_on_ten_second_batches() -> None:
 
 
 def test_a_short_run_compares_its_thirds_and_a_shorter_one_nothing() -> None:
-    assert over_time("/m.tflite", heated(1.5, 1)).window_s == 20
+    found = over_time("/m.tflite", heated(1.5, 1))
+    assert found.window_s == 20
+    assert 0 < found.minimum_detectable < 0.2
     with pytest.raises(DeviceError, match="beginning and end"):
         over_time("/m.tflite", heated(1.0, 1)[:1])
     with pytest.raises(DeviceError, match="beginning and end"):

@@ -127,6 +127,49 @@ def test_nothing_outlives_the_one_who_started_it(start, made_up_runtime, running
     assert running(tmp_path) == []
 
 
+def test_a_silent_host_counts_as_lost_while_a_process_measures(start, made_up_runtime, running, tmp_path) -> None:
+    process = start(made_up_runtime("hang"), flags=("--lifeline", "--patience", "1.5"))
+    wait_until(lambda: (tmp_path / "samples.jsonl").exists() and '"before"' in (tmp_path / "samples.jsonl").read_text())
+    for _ in range(8):  # signs of life
+        time.sleep(0.3)
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+    assert process.poll() is None
+    assert process.wait(10) == 113  # its standard input is still open
+    assert running(tmp_path) == []
+
+
+@pytest.mark.parametrize("flags", [("--lifeline", "--patience"), ("--patience", "soon"), ("--patience", "3", "--lifeline")])
+def test_a_patience_that_is_no_number_is_refused(start, made_up_runtime, flags) -> None:
+    process = start(made_up_runtime("ok"), flags=flags)
+    assert process.wait(10) == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_costs_no_sample_and_is_one_line(start, made_up_runtime, running, tmp_path) -> None:
+    (tmp_path / "samples.jsonl").symlink_to("/dev/full")
+    out, err = start(made_up_runtime("ok"), flags=("--echo",)).communicate()
+    assert b'"kind": "header"' in out  # what could not be written was said before
+    assert err.decode().splitlines() == [f"{tmp_path / 'samples.jsonl'} cannot be written: No space left on device"]
+    process = start(made_up_runtime("ok"), flags=("--echo",))
+    assert process.wait(20) == 74
+    assert running(tmp_path) == []
+
+
+def test_a_host_that_no_longer_reads_ends_it_without_a_traceback(start, made_up_runtime, running, tmp_path) -> None:
+    process = start(made_up_runtime("ok"), made_up_runtime("fine"), flags=("--echo",))
+    process.stdout.close()
+    assert process.wait(20) == 113
+    assert process.stderr.read() == b""
+    assert running(tmp_path) == []
+
+
+def test_what_a_model_says_of_itself_reaches_no_terminal(start, samples, made_up_runtime, tmp_path) -> None:
+    (tmp_path / "site" / "ai_edge_litert" / "interpreter.py").write_text(r"raise ImportError('x\x1b[2J\x1b]0;owned\x07\x9b1m\u202e')", encoding="utf-8")
+    start(made_up_runtime("ok")).communicate()
+    assert samples().replicates[0].error == "ImportError: x[2J]0;owned1m"
+
+
 def test_without_a_lifeline_an_empty_standard_input_is_no_reason_to_end(start, samples, made_up_runtime) -> None:
     process = start(made_up_runtime("ok"))
     process.stdin.close()
