@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest -q --timeout 600
 
-.PHONY: quickstart test test-devices test-browser test-ship test-all lint format setup clean
+.PHONY: quickstart test test-devices test-devices-short test-browser test-ship test-all lint format setup clean
 
 setup: $(STAMP)
 
@@ -22,9 +22,12 @@ quickstart: $(STAMP)
 test: $(STAMP) lint
 	$(PYTEST) -m 'not slow and not devices and not browser and not ship'
 
-# A real sshd on loopback: needs openssh-server (scripts/setup-system).
+# A real sshd on loopback, ARM systems under QEMU with an sshd of their own, a whole emulated ARM machine: needs scripts/setup-system.
 test-devices: $(STAMP)
 	$(PYTEST) -m devices
+
+test-devices-short: $(STAMP)
+	$(PYTEST) -m 'devices and not slow'
 
 # The report in headless Chromium (scripts/setup-system).
 test-browser: $(STAMP)

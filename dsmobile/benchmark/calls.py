@@ -145,7 +145,7 @@ def _cannot_run(subject: Subject, error: str) -> DeviceError | ModelError:
     if error.startswith(_NOT_INSTALLED):
         return DeviceError(
             f"the device's runtime for {subject.path.name} does not load: {error}",
-            "install it again there, in a version that fits its Python",
+            "bring one that fits its Python with `dsmobile devices setup ADDRESS`, or install it again there",
         )
     if "did not finish within" in error or "SIGKILL" in error:
         return DeviceError(f"{subject.path.name} cannot be measured there: {error}", "use a device with more memory, or a smaller model")

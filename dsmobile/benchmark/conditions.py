@@ -38,7 +38,7 @@ def judge(samples: Samples, subjects: Sequence[Subject], *, threads: int, blocks
         *_of_the_answers(samples, subjects),
         *_of_the_delegates(subjects, done),
         *_of_the_run(samples, subjects, done, blocks),
-        *_of_the_load(samples, done, threads),
+        *(() if samples.facts.get("counts_instructions") else _of_the_load(samples, done, threads)),
     )
 
 

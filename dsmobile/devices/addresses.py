@@ -1,19 +1,19 @@
-"""ADDRESS: `local`, `ssh:user@host[:port]`, a bare `user@host`; IPv6 in brackets."""
+"""ADDRESS: `local`, `ssh:user@host[:port]`, a bare `user@host` (IPv6 in brackets), `emulated:PROCESSOR`."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-from dsmobile.errors import UsageError
+from dsmobile.errors import UsageError, nearest
 
-HOW = "give local, ssh:user@host, ssh:user@host:port or ssh:user@[IPv6]:port"
+HOW = "give local, ssh:user@host, ssh:user@host:port, ssh:user@[IPv6]:port or emulated:cortex-a72"
+PROCESSORS = ("cortex-a72", "cortex-a76")  # of a Raspberry Pi 4 and 5
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+\\-]{0,63}")
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})")
 _IPV6 = re.compile(r"[0-9A-Fa-f:.]{2,45}(?:%[A-Za-z0-9_.-]{1,32})?")
 _LATER = {
     "adb": "run the Android device's own benchmark for now, or measure on a Raspberry Pi with ssh:user@host",
-    "emulated": "start the emulated machine yourself with an SSH server in it, and give ssh:user@host",
 }
 
 
@@ -22,8 +22,8 @@ class Address:
     """Where a device is.
 
     Args:
-        kind: `local` or `ssh`.
-        host: Its name or number; empty where it is local.
+        kind: `local`, `ssh` or `emulated`.
+        host: Its name or number; the processor where it is emulated; empty where it is local.
         user: Who logs in; empty leaves it to the SSH configuration.
         port: Its port; None leaves it to the SSH configuration.
     """
@@ -37,6 +37,8 @@ class Address:
         """As a person writes it."""
         if self.kind == "local":
             return "local"
+        if self.kind == "emulated":
+            return f"emulated:{self.host}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"ssh:{self.user}{'@' if self.user else ''}{host}{f':{self.port}' if self.port else ''}"
 
@@ -48,13 +50,18 @@ def parse_address(text: str) -> Address:
         text: What the person gave.
 
     Raises:
-        UsageError: It cannot be read, holds characters that no name of a host or user has, or names a kind that is not supported yet.
+        UsageError: It cannot be read, holds characters that no name of a host or user has, or names a kind or a processor that is not
+            supported.
     """
     if text == "local":
         return Address("local")
     kind, colon, rest = text.partition(":")
     if kind in _LATER and (not colon or "@" not in kind):
         raise UsageError(f"--device {text!r}: {kind} devices are not supported in this version", _LATER[kind])
+    if kind == "emulated":
+        if rest not in PROCESSORS:
+            raise UsageError(f"--device {text!r} names no processor that can be emulated", nearest(rest, PROCESSORS))
+        return Address("emulated", rest)
     if colon and kind == "ssh":
         return _ssh(text, rest)
     if "@" in text:

@@ -15,13 +15,17 @@ def open_device(address: str | Address, *, python: str | None = None, interactiv
 
     Args:
         address: ADDRESS as a person gave it.
-        python: The Python to run there; None takes this one (local) or `python3` (ssh).
+        python: The Python to run there; None takes this one (local) or `python3` (ssh); the emulated machine has its own.
         interactive: Whether ssh may ask for a password or a passphrase.
 
     Raises:
-        UsageError: The address cannot be read.
+        UsageError: The address cannot be read, or the options do not apply to it.
     """
     place = address if isinstance(address, Address) else parse_address(address)
     if place.kind == "local":
         return LocalDevice(python or sys.executable)
+    if place.kind == "emulated":
+        from dsmobile.devices.emulated import EmulatedDevice
+
+        return EmulatedDevice(place.host, python)
     return SshDevice(place, python or "python3", interactive=interactive)

@@ -68,8 +68,8 @@ def setup(
     place = parse_address(address)
     if runtime is not None and runtime not in TFLITE_RUNTIMES:
         raise UsageError(f"--runtime {runtime!r} runs no .tflite files", nearest(runtime, TFLITE_RUNTIMES))
-    if place.kind not in ("local", "ssh"):
-        raise UsageError(f"{address}: {place.kind} devices are not set up in this version", "name a device over SSH: ssh:user@host")
+    if place.kind == "emulated":
+        return _emulated(place, python, runtime, benchmark_model, say)
     if place.kind == "local":
         if benchmark_model is not None:
             raise UsageError("--benchmark-model does not apply to this machine: nothing is pushed", "name a device over SSH")
@@ -207,6 +207,29 @@ def _local(python: str, runtime: str | None) -> dict[str, Any]:
         "runtimes": found,
         "impossible": [],
         "advice": [f"this machine is yours, so nothing was installed: run `{program} -m pip install {' '.join(missing)}`"] if missing else [],
+    }
+
+
+def _emulated(address: Address, python: str | None, runtime: str | None, benchmark_model: Path | None, say: Say) -> dict[str, Any]:
+    """Makes the emulated machine's image; nothing but LiteRT and ONNX Runtime runs in it, on its own Python."""
+    if python is not None or benchmark_model is not None or runtime not in (None, "litert"):
+        raise UsageError(f"--python, --runtime and --benchmark-model do not apply to {address}", "leave them away: it has its own Python and LiteRT")
+    from dsmobile.devices.emulated import set_up
+
+    document = set_up(address.host, say)
+    facts = document["facts"]
+    return {
+        "address": str(address),
+        "kind": "emulated",
+        "python": "python3",
+        "python_version": facts["python_version"],
+        "userland": _describe(read_userland(facts), facts),
+        "site": None,
+        "pushed": [],
+        "pushed_bytes": 0,
+        "runtimes": document["runtimes"],
+        "impossible": [],
+        "advice": [],
     }
 
 

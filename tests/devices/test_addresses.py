@@ -17,6 +17,8 @@ from dsmobile.errors import UsageError
         ("ssh:bench-board", Address("ssh", "bench-board")),
         ("ssh:pi@[fe80::1%eth0]:2200", Address("ssh", "fe80::1%eth0", "pi", 2200)),
         ("ssh:[::1]", Address("ssh", "::1")),
+        ("emulated:cortex-a72", Address("emulated", "cortex-a72")),
+        ("emulated:cortex-a76", Address("emulated", "cortex-a76")),
     ],
 )
 def test_reads_an_address_and_writes_it_back(text: str, address: Address) -> None:
@@ -56,8 +58,15 @@ def test_refuses_what_is_no_address(text: str) -> None:
         parse_address(text)
 
 
-@pytest.mark.parametrize("text", ["adb", "adb:R58M1234", "emulated:cortex-a72", "emulated"])
+@pytest.mark.parametrize("text", ["adb", "adb:R58M1234"])
 def test_says_what_is_not_supported_yet_and_what_to_do_instead(text: str) -> None:
     with pytest.raises(UsageError, match="not supported in this version") as caught:
         parse_address(text)
     assert "ssh:user@host" in caught.value.advice
+
+
+@pytest.mark.parametrize("text", ["emulated", "emulated:", "emulated:cortex-a53", "emulated:host; ls", "emulated:cortex-a72:1"])
+def test_other_processors_are_refused_with_the_list(text: str) -> None:
+    with pytest.raises(UsageError, match="names no processor") as caught:
+        parse_address(text)
+    assert "cortex-a72, cortex-a76" in caught.value.advice
