@@ -78,6 +78,8 @@ def conclude(
     )
     if over_times:
         results = tuple(replace(artifact, interval_ns=median_interval(batches(told))) for artifact, told in zip(results, moments, strict=True))
+    if metric == INSTRUCTIONS:
+        results = tuple(replace(artifact, interval_ns=_from_boot_to_boot(artifact)) for artifact in results)
     pairs = tuple(_pair(results[a], results[b], measured.stopped_by, metric) for a, b in compared)
     blocks = ENOUGH_BLOCKS if over_times or metric == INSTRUCTIONS else measured.blocks
     warnings = (*notes, *judge(measured.samples, subjects, threads=threads, blocks=blocks), *of_self_tests(pairs))
@@ -140,6 +142,11 @@ def _artifact(subject: Subject, runtime: str, threads: int, samples: Sequence[Re
         coverage=samples[0].coverage,
         outliers=tuple(far_out(medians)),
     )
+
+
+def _from_boot_to_boot(artifact: ArtifactResult) -> tuple[float, float]:
+    low, high = artifact.interval_ns
+    return min(low, artifact.median_latency_ns / (1 + REPEATS_TO)), max(high, artifact.median_latency_ns * (1 + REPEATS_TO))
 
 
 def of_self_tests(pairs: Sequence[PairResult]) -> Iterable[result.Warning]:
