@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Dict, Optional
 
 from . import controller
-from .lock import Lock, cache_folder
+from .lock import Lock, cache_folder, shared_place
 from .machine import facts
 from .records import RunPlan, header, to_line
 from .settle import reader, settle
@@ -40,14 +41,16 @@ def main(folder: str) -> int:
     plan = replace(plan, artifacts=tuple(replace(artifact, runtime=_runtime(artifact.runtime, here) or "") for artifact in plan.artifacts))
     for number in (signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGTERM)):
         signal.signal(number, controller.stop)
-    lock = Lock(cache_folder())
+    lock = Lock(cache_folder(), shared_place())
+    for note in lock.notes:
+        _say(note)
     if not lock.take(wait=False):
         _say("waiting: another benchmark holds this device")
         lock.take(wait=True)
     lock.sign("a bundle")
+    path = _free(os.path.join(folder, "samples"))
     try:
         rest = settle(min(PATIENCE_S, plan.budget_s or PATIENCE_S), _say, reader())
-        path = _free(os.path.join(folder, "samples"))
         _say("measuring for about %.0f s; what is measured lies in %s at once" % (_expected_s(plan), path))
         with open(path, "w", encoding="utf-8") as file:
 
@@ -60,6 +63,11 @@ def main(folder: str) -> int:
             file.write(to_line(header(here, plan)))
             file.write(to_line({"kind": "rest", **{key: value for key, value in rest.items() if key != "last"}}))
             controller.run(plan, write, new=False)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+        _say("%s cannot be written any further: %s; what was measured before is in it" % (path, error.strerror))
+        return controller.FULL
     finally:
         controller.kill_child()
         lock.release()

@@ -61,7 +61,7 @@ def _run_to_file(plan: RunPlan, samples_path: str, *, echo: bool) -> int:
     try:
         file = open(samples_path, "ab", buffering=0)  # noqa: SIM115 - nothing is left in a buffer, which closing would try to write once more
         run(plan, functools.partial(_write, file, echo), new=file.tell() == 0)
-    except _Unheard:
+    except _UnheardError:
         sys.stdout = open(os.devnull, "w", encoding="ascii")  # noqa: SIM115 - or Python complains as it ends
         return LOST
     except OSError as error:
@@ -76,7 +76,7 @@ def _run_to_file(plan: RunPlan, samples_path: str, *, echo: bool) -> int:
     return 0
 
 
-class _Unheard(Exception):
+class _UnheardError(Exception):
     """Nobody reads standard output any more."""
 
 
@@ -87,7 +87,7 @@ def _write(file: Any, echo: bool, document: Dict[str, Any]) -> None:
             sys.stdout.write(line)
             sys.stdout.flush()
         except BrokenPipeError as error:
-            raise _Unheard from error
+            raise _UnheardError from error
     left = line.encode()
     while left:
         left = left[file.write(left) :]

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from .reading import LARGEST, document, flag, mapping, matching, number, one_of, optional, plain, sequence, text, whole
+from typing import Any
+
+from .reading import LARGEST, Reader, document, flag, mapping, matching, number, optional, sequence, text, whole
 
 MOST_BLOCKS, MOST_THREADS = 10**6, 1024
 _LAST_S = 253402300799  # the end of the year 9999: no calendar knows a later second
 _WORDS, _COUNT, _BYTES, _KHZ = optional(text), optional(whole()), optional(whole()), optional(whole(0, 10**12))
-_PERCENT, _SECONDS = optional(number(0, 100)), optional(number())
 _VERSION = matching(r"[0-9]{1,6}\.[0-9]{1,6}.*", "a version such as 3.11.2")
+BLOCK, THREADS = whole(-1, MOST_BLOCKS), whole(1, MOST_THREADS)
 
-BLOCK = whole(-1, MOST_BLOCKS)
+
+def _list_of(read: Reader, least: int = 0) -> Reader:
+    """Reads lists that stay lists: a document is plain JSON."""
+    items = sequence(read, least)
+    return lambda value, where: list(items(value, where))
+
 
 SNAPSHOT = document(
     when=text,
@@ -26,9 +33,9 @@ SNAPSHOT = document(
     frequency_limit_khz=_KHZ,
     governor=_WORDS,
     cores_online=_COUNT,
-    load_average=optional(lambda value, where: list(sequence(number(), 1)(value, where))),
-    cpu_pressure_percent=_PERCENT,
-    memory_pressure_percent=_PERCENT,
+    load_average=optional(_list_of(number(), 1)),
+    cpu_pressure_percent=optional(number()),
+    memory_pressure_percent=optional(number()),
     memory_available_bytes=_BYTES,
     swap_used_bytes=optional(whole(-(2**63))),  # two readings: what is free may grow between them
     on_battery=optional(flag),
@@ -53,10 +60,15 @@ LOOP = document(
 )
 """See `conditions.LoopWatch`."""
 
-COVERAGE = document(("nodes", "delegated_nodes", "partitions"), nodes=whole(), delegated_nodes=whole(), partitions=whole())
-"""See `delegation.coverage`."""
+_TOLD = document(("nodes", "delegated_nodes", "partitions"), nodes=whole(), delegated_nodes=whole(), partitions=whole())
 
-REST = document(("settled", "waited_s", "reasons"), settled=flag, waited_s=number(), reasons=lambda value, where: list(sequence(text)(value, where)))
+
+def COVERAGE(value: Any, where: str) -> Any:  # noqa: N802 - a reader like the others
+    """See `delegation.coverage`; empty where the runtime does not tell."""
+    return {} if value == {} else _TOLD(value, where)
+
+
+REST = document(("settled", "waited_s", "reasons"), settled=flag, waited_s=number(), reasons=_list_of(text))
 """See `settle.settle`."""
 
 FACTS = document(
@@ -71,6 +83,7 @@ FACTS = document(
     python_abi=_WORDS,
     board=_WORDS,
     cpu_model=_WORDS,
+    cpu_features=optional(_list_of(text)),
     cores=optional(whole(1)),
     memory_bytes=_BYTES,
     python_version=_VERSION,
@@ -82,5 +95,5 @@ FACTS = document(
 )
 """See `machine.facts`."""
 
-NEEDED_FACTS = ("system", "pointer_bits", "python_version", "numpy_version", "runtimes")
-"""Without these, nobody can tell which runtime ran a file."""
+NEEDED_FACTS = ("system", "machine", "cores", "python_version", "runtimes", "emulated")
+"""What every harness tells: without these, nobody knows what was measured, nor whether on a real processor."""

@@ -79,15 +79,21 @@ class Journal:
                 document = json.load(file)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
-        ours = isinstance(document, dict) and document.get("schema") == JOURNAL_SCHEMA and isinstance(document.get("former"), dict)
-        return document if ours else {}
+        return document if _is_journal(document) else {}
 
     def remove(self) -> None:
         """Takes it away."""
         os.unlink(self.path)
         _sync_folder(self._folder)
+
+
+def _is_journal(document: Any) -> bool:
+    if not isinstance(document, dict) or document.get("schema") != JOURNAL_SCHEMA or not isinstance(document.get("set"), str):
+        return False
+    former = document.get("former")
+    return isinstance(former, dict) and all(isinstance(governor, str) for governor in former.values())
 
 
 def mend(journal: Journal) -> List[str]:

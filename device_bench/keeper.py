@@ -2,7 +2,7 @@
 
 It lives as long as its standard input is open and ends upon SIGTERM, SIGINT and SIGHUP; either way everything is as it was before. What a
 kill -9 or a power cut leaves, the next one mends. It says what it does in lines of JSON: `{"kind": "keeper", "state": ...}` with
-`waiting` (and `holder`), `held` (and `governor`, `notes`), `released` (and `notes`), or `failed` (and `message`, `advice`).
+`waiting` (and `holder`), `held` (and `governor`, `notes`), `released` (and `notes`, `failed`), or `failed` (and `message`, `advice`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import time
 from typing import Any, Dict, List, Optional
 
 from .governor import GovernorError, Journal, current, mend, restore, set_all
-from .lock import Lock, cache_folder
+from .lock import Lock, cache_folder, shared_place
 from .records import to_line
 
 FAILED = 3
@@ -46,7 +46,7 @@ def main(governor: Optional[str], patience_s: Optional[float]) -> int:
 
 
 def _keep(folder: str, governor: Optional[str], patience_s: Optional[float], ends: "_Ends") -> int:
-    lock = Lock(folder)
+    lock = Lock(folder, shared_place())
     if not lock.take(wait=False):
         _say("waiting", holder=lock.holder())
         if not _taken(lock, ends, patience_s):
@@ -54,7 +54,7 @@ def _keep(folder: str, governor: Optional[str], patience_s: Optional[float], end
     journal = Journal(folder)
     try:
         lock.sign("a benchmark")
-        return _hold(journal, governor, ends, patience_s)
+        return _hold(journal, governor, ends, patience_s, lock.notes)
     finally:
         lock.release()
 
@@ -68,8 +68,9 @@ def mend_if_free(folder: str) -> Dict[str, Any]:
     Raises:
         OSError: The device's cache cannot be used.
     """
-    lock = Lock(folder)
+    lock = Lock(folder, shared_place())
     if not lock.take(wait=False):
+        lock.give_up()
         return {"holder": lock.holder(), "notes": [], "failed": None}
     try:
         lock.sign("a check")
@@ -80,14 +81,13 @@ def mend_if_free(folder: str) -> Dict[str, Any]:
         lock.release()
 
 
-def _hold(journal: Journal, governor: Optional[str], ends: "_Ends", patience_s: Optional[float]) -> int:
-    notes = []
+def _hold(journal: Journal, governor: Optional[str], ends: "_Ends", patience_s: Optional[float], notes: List[str]) -> int:
     try:
-        notes = mend(journal)
+        notes = [*notes, *mend(journal)]
     except GovernorError as error:
         if governor:
             return _failed(error.message, error.advice)
-        notes = ["%s: %s" % (error.message, error.advice)]
+        notes = [*notes, "%s: %s" % (error.message, error.advice)]
     changed = False
     try:
         if governor:
@@ -110,12 +110,13 @@ def _put_back(journal: Journal) -> None:
     document = journal.read()
     if not document:
         return
+    failed = None
     try:
         notes = restore(journal, document)
     except GovernorError as error:
-        notes = ["%s: %s" % (error.message, error.advice)]
+        notes, failed = ["%s: %s" % (error.message, error.advice)], {"message": error.message, "advice": error.advice}
     try:
-        _say("released", notes=notes)
+        _say("released", notes=notes, failed=failed)
     except OSError:  # nobody listens any more; it is done all the same
         sys.stdout = open(os.devnull, "w", encoding="ascii")  # noqa: SIM115 - or Python complains as it ends
 

@@ -15,7 +15,7 @@ def end_with_stdin(before: Callable[[], Any] = lambda: None, patience_s: Optiona
     """Ends this process, by no further ceremony, as soon as standard input is closed or has been silent for too long.
 
     The thread sleeps in the kernel until then. With a patience it wakes up as often as a sign of life comes, three times a minute, to read one
-    byte: some ten microseconds, a millionth of the time.
+    byte: some forty microseconds of one processor each, two millionths of the time (measured on x86-64).
 
     Args:
         before: Called first.

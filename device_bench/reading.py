@@ -35,22 +35,40 @@ def parsed(text: str) -> Any:
         raise ValueError("it is no JSON (%s at character %d)" % (error.msg, error.pos)) from error
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+    except _NotFiniteError:
+        raise
     except ValueError as error:
-        raise ValueError("it holds a number that JSON does not know, or that is too long") from error
+        raise ValueError("it holds a number with too many digits") from error
+
+
+def of_schema(document: Any, schema: str) -> Dict[str, Any]:
+    """The fields of a document that opens with its schema.
+
+    Raises:
+        ValueError: It has another schema, or none.
+    """
+    values = _object(document, "")
+    if values.get("schema") != schema:
+        raise ValueError("the schema is %s, not %r" % (_shown(values.get("schema")), schema))
+    return {name: value for name, value in values.items() if name != "schema"}
+
+
+class _NotFiniteError(ValueError):
+    """NaN or an infinity, which JSON does not know and Python's reader takes all the same."""
 
 
 def _no_constant(word: str) -> None:
-    raise ValueError(word)
+    raise _NotFiniteError("it holds %s, which is no number of JSON" % word)
 
 
 def whole(low: int = 0, high: int = LONGEST_WHOLE) -> Reader:
     """Reads whole numbers from `low` to `high`."""
-    return _leaf("a whole number from %d to %d" % (low, high), lambda value: type(value) is int and low <= value <= high)
+    return _leaf("a whole number from %d to %d" % (low, high), lambda value: isinstance(value, int) and _is_number(value) and low <= value <= high)
 
 
 def number(low: float = 0.0, high: float = LARGEST) -> Reader:
     """Reads finite numbers from `low` to `high`."""
-    return _leaf("a number from %.6g to %.6g" % (low, high), lambda value: type(value) in (int, float) and low <= value <= high)
+    return _leaf("a number from %.6g to %.6g" % (low, high), lambda value: _is_number(value) and low <= value <= high)
 
 
 def matching(pattern: str, what: str) -> Reader:
@@ -67,7 +85,7 @@ def member(kind: Type[Enum]) -> Reader:
 
 def one_of(*values: str) -> Reader:
     """Reads some words."""
-    return _leaf("one of %s" % ", ".join(values), lambda value: isinstance(value, str) and value in values)
+    return _leaf("one of %s" % ", ".join(filter(None, values)), lambda value: isinstance(value, str) and value in values)
 
 
 def optional(read: Reader) -> Reader:
@@ -126,7 +144,7 @@ def document(required: Sequence[str] = (), **readers: Reader) -> Reader:
     def read(value: Any, where: str) -> Any:
         values = _object(value, where)
         _complete(values, required, where)
-        return {_text(name, where): readers.get(name, plain)(item, _inside(where, name)) for name, item in values.items()}
+        return {text(name, where): readers.get(name, plain)(item, _inside(where, name)) for name, item in values.items()}
 
     return read
 
@@ -140,9 +158,9 @@ def record(kind: Type[T], **readers: Reader) -> Callable[[Any, str], T]:
     """
     hints, known = get_type_hints(kind), fields(kind)  # type: ignore[arg-type]
     required = [field.name for field in known if field.default is MISSING and field.default_factory is MISSING]
-    table = {field.name: readers.pop(field.name, None) or _of_type(hints[field.name]) for field in known}
-    if readers:
-        raise TypeError("%s has no %s" % (kind.__name__, ", ".join(readers)))
+    table = {field.name: readers[field.name] if field.name in readers else _of_type(hints[field.name]) for field in known}
+    if not readers.keys() <= table.keys():
+        raise TypeError("%s has no %s" % (kind.__name__, ", ".join(readers.keys() - table.keys())))
 
     def read(value: Any, where: str) -> T:
         values = _object(value, where)
@@ -156,6 +174,7 @@ def record(kind: Type[T], **readers: Reader) -> Callable[[Any, str], T]:
 
 
 def _of_type(hint: Any) -> Reader:
+    """The reader of a type; of a number's, the widest range that makes sense: none below 0."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in _UNIONS:
         return optional(_of_type(next(argument for argument in arguments if argument is not type(None))))
@@ -163,9 +182,9 @@ def _of_type(hint: Any) -> Reader:
         return sequence(_of_type(arguments[0]), *(() if arguments[-1] is Ellipsis else (len(arguments), len(arguments))))
     if origin is dict:
         return document()
-    if is_dataclass(hint):
+    if isinstance(hint, type) and is_dataclass(hint):
         return record(hint)
-    return member(hint) if issubclass(hint, Enum) else _BY_TYPE[hint]
+    return _BY_TYPE[hint] if hint in _BY_TYPE else member(hint)
 
 
 def plain(value: Any, where: str, depth: int = _MOST_NESTED) -> Any:
@@ -173,14 +192,18 @@ def plain(value: Any, where: str, depth: int = _MOST_NESTED) -> Any:
     if not depth:
         raise ValueError("%s is nested too deeply" % where)
     if isinstance(value, dict):
-        return {_text(name, where): plain(item, _inside(where, name), depth - 1) for name, item in value.items()}
+        return {text(name, where): plain(item, _inside(where, name), depth - 1) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item, "%s[%d]" % (where, index), depth - 1) for index, item in enumerate(value)]
-    return _text(value, where) if isinstance(value, str) else _scalar(value, where)
+    return text(value, where) if isinstance(value, str) else _scalar(value, where)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _is_scalar(value: Any) -> bool:
-    return value is None or isinstance(value, bool) or (type(value) in (int, float) and abs(value) <= sys.float_info.max)
+    return value is None or isinstance(value, bool) or (_is_number(value) and abs(value) <= sys.float_info.max)
 
 
 def _is_text(value: Any) -> bool:
@@ -199,10 +222,10 @@ def _leaf(what: str, holds: Callable[[Any], bool]) -> Reader:
     return read
 
 
-text = _text = _leaf("text", _is_text)
+text = _leaf("text", _is_text)
 flag = _leaf("true or false", lambda value: isinstance(value, bool))
 _scalar = _leaf("a plain value", _is_scalar)
-_BY_TYPE: Dict[type, Reader] = {int: whole(), float: number(), str: text, bool: flag}
+_BY_TYPE: Dict[Any, Reader] = {int: whole(), float: number(), str: text, bool: flag, Any: plain}
 
 
 def _object(value: Any, where: str) -> Mapping[str, Any]:
@@ -226,8 +249,8 @@ def _complete(values: Mapping[str, Any], required: Sequence[str], where: str) ->
 
 
 def _inside(where: str, name: str) -> str:
-    spelled = name if name.isidentifier() and name.isascii() else ascii(name)
-    return ("%s.%s" % (where, spelled) if where else spelled)[-4 * _SHOWN :]
+    spelled = name if name.isidentifier() and name.isascii() and len(name) <= _SHOWN else _shown(name)
+    return "%s.%s" % (where, spelled) if where else spelled
 
 
 def _shown(value: Any) -> str:

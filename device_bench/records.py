@@ -3,111 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
-PLAN_SCHEMA = "dsmobile.run_plan/1"
+from .documents import BLOCK, COVERAGE, FACTS, LOOP, REST, SNAPSHOT, THREADS
+from .reading import DAY_NS, document, number, of_schema, one_of, optional, parsed, record, sequence, text, whole, whole_numbers
+from .run_plan import PLAN_SCHEMA as PLAN_SCHEMA
+from .run_plan import RUNTIMES as RUNTIMES
+from .run_plan import Block as Block
+from .run_plan import PlannedArtifact as PlannedArtifact
+from .run_plan import RunPlan as RunPlan
+
 SAMPLES_SCHEMA = "dsmobile.samples/1"
-RUNTIMES = ("litert", "tflite-runtime", "onnxruntime", "benchmark_model")
-
-
-@dataclass(frozen=True)
-class PlannedArtifact:
-    """A model to measure.
-
-    Args:
-        path: The file on the device, absolute.
-        runtime: `litert`, `tflite-runtime`, `onnxruntime`, or `benchmark_model`, the native tool.
-        seed: Seed of its input.
-        low: The lowest real value of its input.
-        high: The highest.
-        layout: `nhwc`, `nchw`, or empty where unknown.
-        reduced_range: Whether its int8 weights have 7 bits, so that no kernel can saturate.
-        sha256: Its hash, by which samples are known again on another machine; empty where nobody will ask.
-    """
-
-    path: str
-    runtime: str
-    seed: int = 0
-    low: float = -1.0
-    high: float = 1.0
-    layout: str = ""
-    reduced_range: bool = False
-    sha256: str = ""
-
-
-@dataclass(frozen=True)
-class Block:
-    """One fresh process of each artifact.
-
-    Args:
-        index: Which block it is, from 0; -1 is the trial, whose figures are not used.
-        order: The artifacts' indices in the order they run.
-    """
-
-    index: int
-    order: Tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class RunPlan:
-    """What one call of the harness does.
-
-    Args:
-        artifacts: The models.
-        blocks: The blocks to run now.
-        threads: Threads of the runtime.
-        measure_s: Seconds of inferences in each process.
-        min_count: At least so many inferences, however long they take.
-        max_count: At most so many, however short they are.
-        timeout_s: A process that takes longer is stopped and counts as failed.
-        budget_s: Where it is not 0, no further block begins after so many seconds, of which three are run in any case.
-        sustained_s: Where it is not 0, each process runs for so long without a pause and tells every second what it saw.
-    """
-
-    artifacts: Tuple[PlannedArtifact, ...]
-    blocks: Tuple[Block, ...]
-    threads: int = 1
-    measure_s: float = 1.0
-    min_count: int = 20
-    max_count: int = 1000
-    timeout_s: float = 120.0
-    budget_s: float = 0.0
-    sustained_s: float = 0.0
-
-    def to_json(self) -> Dict[str, Any]:
-        """The JSON form."""
-        return {"schema": PLAN_SCHEMA, **asdict(self)}
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> RunPlan:
-        """Reads the JSON form.
-
-        Raises:
-            ValueError: Another schema, or a plan that makes no sense.
-            KeyError, TypeError: A field is missing or of another type.
-        """
-        values = _body(document, PLAN_SCHEMA)
-        values["artifacts"] = tuple(PlannedArtifact(**artifact) for artifact in values["artifacts"])
-        values["blocks"] = tuple(Block(block["index"], tuple(block["order"])) for block in values["blocks"])
-        plan = cls(**values)
-        plan.check()
-        return plan
-
-    def check(self) -> None:
-        """Proves that the plan can be run.
-
-        Raises:
-            ValueError: It cannot.
-        """
-        if any(artifact.runtime not in RUNTIMES for artifact in self.artifacts):
-            raise ValueError("a runtime is none of %s" % ", ".join(RUNTIMES))
-        if any(not 0 <= index < len(self.artifacts) for block in self.blocks for index in block.order):
-            raise ValueError("a block names an artifact that the plan does not have")
-        if self.threads < 1 or self.measure_s < 0 or self.timeout_s <= 0 or not 1 <= self.min_count <= self.max_count:
-            raise ValueError("threads, measure_s, min_count, max_count or timeout_s is out of range")
-        if self.budget_s < 0 or self.sustained_s < 0:
-            raise ValueError("budget_s or sustained_s is negative")
 
 
 @dataclass(frozen=True)
@@ -217,15 +125,14 @@ class ReplicateSample:
         """Reads a line of the samples.
 
         Raises:
-            KeyError, TypeError: A field is missing or of another type.
+            ValueError: A field is missing, of another type or out of its range, or nothing was measured and no reason is given.
         """
-        values = {key: value for key, value in line.items() if key != "kind"}
-        values["latency_ns"] = tuple(values["latency_ns"])
-        if values["probe"] is not None:
-            values["probe"] = Probe(**{**values["probe"], "values": tuple(values["probe"]["values"])})
-        if values.get("summary") is not None:
-            values["summary"] = Summary(**values["summary"])
-        return cls(**values)
+        sample = _REPLICATE(_untagged(line), "")
+        if not (sample.latency_ns or sample.error or sample.summary):
+            raise ValueError("latency_ns is empty, and neither error nor summary is there in its place")
+        if sample.warmup_count >= max(len(sample.latency_ns), 1):
+            raise ValueError("warmup_count is %d, and there are %d items in latency_ns" % (sample.warmup_count, len(sample.latency_ns)))
+        return sample
 
 
 @dataclass(frozen=True)
@@ -295,29 +202,86 @@ def read_samples(text: str) -> Samples:
     """Reads samples in JSON Lines; a last line that a killed run left unfinished is dropped.
 
     Raises:
-        ValueError: Another schema, or no samples at all.
+        ValueError: Another schema, no samples at all, or a line that makes no sense, which is named.
     """
-    lines = text.split("\n")
-    documents: List[Dict[str, Any]] = [json.loads(line) for line in lines[:-1] if line]
-    if not documents:
+    head: Dict[str, Any] = {}
+    found: Dict[str, List[Any]] = {kind: [] for kind in _LINES}
+    told_s: Dict[Tuple[str, int, int], float] = {}
+    for count, line in enumerate(text.split("\n")[:-1], 1):
+        if not line.strip():
+            continue
+        try:
+            told = parsed(line)
+            if not head:
+                head = _HEADER(of_schema(told, SAMPLES_SCHEMA), "")
+                continue
+            kind = _kind(told)
+            if kind not in _LINES:  # of a newer version
+                continue
+            value = _LINES[kind](_untagged(told))
+            _check_place(kind, value, len(head.get("files", ())), told_s)
+        except ValueError as error:
+            raise ValueError("line %d: %s" % (count, error)) from error
+        found[kind].append(value)
+    if not head:
         raise ValueError("no samples")
-    first = _body(documents[0], SAMPLES_SCHEMA)
-    of_kind: Dict[str, List[Dict[str, Any]]] = {}
-    for document in documents:
-        of_kind.setdefault(document["kind"], []).append({key: value for key, value in document.items() if key != "kind"})
     return Samples(
-        facts=first["facts"],
-        replicates=tuple(ReplicateSample.from_json(document) for document in of_kind.get("replicate", [])),
-        conditions=tuple(of_kind.get("conditions", [])),
-        moments=tuple(Moment(**document) for document in of_kind.get("moment", [])),
-        threads=int(first.get("threads", 0)),
-        files=tuple(str(digest) for digest in first.get("files", ())),
-        rests=tuple(of_kind.get("rest", [])),
-        begun=tuple(ReplicateSample.from_json(document) for document in of_kind.get("begun", [])),
+        facts=head["facts"],
+        replicates=tuple(found["replicate"]),
+        conditions=tuple(found["conditions"]),
+        moments=tuple(found["moment"]),
+        threads=head.get("threads", 0),
+        files=head.get("files", ()),
+        rests=tuple(found["rest"]),
+        begun=tuple(found["begun"]),
     )
 
 
-def _body(document: Mapping[str, Any], schema: str) -> Dict[str, Any]:
-    if document.get("schema") != schema:
-        raise ValueError("the schema is %r, not %r" % (document.get("schema"), schema))
-    return {key: value for key, value in document.items() if key != "schema"}
+def _check_place(kind: str, value: Any, files: int, told_s: Dict[Tuple[str, int, int], float]) -> None:
+    """Proves that a process is of a known file, and told once, its moments in order; the trial, block -1, may be run again."""
+    if kind not in ("replicate", "begun", "moment"):
+        return
+    if files and value.artifact >= files:
+        raise ValueError("artifact is %d, and the header knows %d files" % (value.artifact, files))
+    place, at_s = (kind, value.block, value.artifact), value.at_s if kind == "moment" else 0.0
+    if value.block >= 0 and at_s <= told_s.get(place, -1.0):
+        raise ValueError("block %d has artifact %d a second time" % (value.block, value.artifact))
+    told_s[place] = at_s
+
+
+def _kind(line: Any) -> str:
+    if not isinstance(line, dict) or not isinstance(line.get("kind"), str):
+        raise ValueError("it has no kind")
+    return str(line["kind"])
+
+
+def _untagged(line: Any) -> Any:
+    return {key: value for key, value in line.items() if key != "kind"} if isinstance(line, dict) else line
+
+
+def _second_header(_: Any) -> None:
+    raise ValueError("a second header")
+
+
+_NS, _FLOAT = number(1, DAY_NS), number(-sys.float_info.max, sys.float_info.max)
+_REPLICATE = record(
+    ReplicateSample,
+    block=BLOCK,
+    latency_ns=whole_numbers(1, DAY_NS),
+    probe=optional(record(Probe, values=sequence(optional(_FLOAT)), total=optional(_FLOAT))),
+    loop=LOOP,
+    conditions=SNAPSHOT,
+    summary=optional(record(Summary, latency_ns=_NS)),
+    coverage=COVERAGE,
+    runtime=one_of("", *RUNTIMES),
+)
+_MOMENT = record(Moment, block=BLOCK, count=whole(1), median_ns=_NS, p90_ns=_NS, conditions=SNAPSHOT)
+_HEADER = document(("kind", "facts"), kind=one_of("header"), facts=FACTS, threads=THREADS, files=sequence(text))
+_LINES: Dict[str, Callable[[Any], Any]] = {
+    "header": _second_header,
+    "replicate": ReplicateSample.from_json,
+    "begun": ReplicateSample.from_json,
+    "moment": lambda line: _MOMENT(line, ""),
+    "conditions": lambda line: SNAPSHOT(line, ""),
+    "rest": lambda line: REST(line, ""),
+}

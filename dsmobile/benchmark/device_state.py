@@ -82,7 +82,8 @@ def seen(snapshots: Iterable[dict[str, Any]], key: str) -> list[Any]:
 def _of_the_firmware(snapshots: Sequence[dict[str, Any]]) -> Iterable[result.Warning]:
     """Bits that are set at any moment, and bits of "since boot" that came while it measured.
 
-    A bit of "since boot" that was set before tells nothing, and the kernel may clear it meanwhile, so that neighbours are compared.
+    A bit of "since boot" that was set before tells nothing, and the kernel may clear it meanwhile, so that neighbours are compared. Where
+    nobody clears it, it hides what happens between two readings.
     """
     happened = {bit for key in ("throttled", "throttled_by_kernel") for bit in _happened(seen(snapshots, key))}
     if any(seen(snapshots, "under_voltage")):
@@ -91,6 +92,16 @@ def _of_the_firmware(snapshots: Sequence[dict[str, Any]]) -> Iterable[result.War
         yield Kind.UNDER_VOLTAGE.warning("the firmware reports under-voltage while it measured")
     if happened - {0}:
         yield Kind.THROTTLED.warning(f"the firmware reports {' and '.join(_BITS[bit] for bit in sorted(happened - {0}))} while it measured")
+    hidden = _hidden(snapshots) - happened
+    if hidden:
+        names = " and ".join(_BITS[bit] for bit in sorted(hidden))
+        yield Kind.THROTTLED_BEFORE.warning(f"the device has had {names} since it was switched on")
+
+
+def _hidden(snapshots: Sequence[dict[str, Any]]) -> set[int]:
+    """Bits of "since boot" that are set in every reading, of the firmware and of the kernel, so that nothing new can set them."""
+    readings = [*seen(snapshots, "throttled"), *seen(snapshots, "throttled_by_kernel")]
+    return {bit for bit in _BITS if readings and all(value >> (bit + _SINCE_BOOT) & 1 for value in readings)}
 
 
 def _happened(values: Sequence[int]) -> set[int]:

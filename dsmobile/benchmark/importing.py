@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from device_bench.documents import NEEDED_FACTS
 from device_bench.records import Samples, read_samples
 from dsmobile.benchmark import result
 from dsmobile.benchmark.kinds import Kind
@@ -109,11 +110,13 @@ def _read(path: Path) -> Samples:
         samples = read_samples(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}", how) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} does not hold samples: it is no UTF-8 text", how) from error
+    except ValueError as error:
         raise DataError(f"{path} does not hold samples: {error}", how) from error
-    if not samples.files or not all(samples.files):
-        raise DataError(f"{path} does not say which files were measured", how)
-    indices = {sample.artifact for sample in samples.replicates} | {moment.artifact for moment in samples.moments}
-    if any(not 0 <= index < len(samples.files) for index in indices):
-        raise DataError(f"{path} is damaged: it holds samples of a file that its header does not know", how)
+    if not samples.files or not all(samples.files) or not samples.threads:
+        raise DataError(f"{path} does not say which files were measured, and with how many threads", how)
+    absent = [fact for fact in NEEDED_FACTS if fact not in samples.facts]
+    if absent and samples.replicates:
+        raise DataError(f"{path} does not hold samples: line 1: facts.{absent[0]} is missing", how)
     return samples

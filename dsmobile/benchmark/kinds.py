@@ -53,6 +53,13 @@ class Kind(Enum):
     LOW_POWER = ("low_power", Validity.DEGRADED, "plug the device in and choose its balanced or performance mode, then measure again")
     NOT_SETTLED = ("not_settled", Validity.DEGRADED, "close what else runs and let the device rest and cool down before you measure")
     NOT_HELD = ("not_held", Validity.DEGRADED, "see to it that nobody else measures there, then measure again")
+    GOVERNOR_LEFT = ("governor_left", Validity.DEGRADED, "set it back by hand, or connect again with `dsmobile devices doctor`, which mends it")
+    THROTTLED_BEFORE = (
+        "throttled_before",
+        Validity.DEGRADED,
+        "the firmware keeps that in mind until a restart, and another short time of it between two readings would not be seen: reboot it, "
+        "then measure again",
+    )
     NOT_DELEGATED = (
         "not_delegated",
         Validity.DEGRADED,

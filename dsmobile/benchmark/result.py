@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from device_bench.documents import COVERAGE, FACTS, LOOP, MOST_BLOCKS, SNAPSHOT, THREADS
+from device_bench.reading import DAY_NS, interval, number, of_schema, one_of, optional, parsed, record, sequence, whole, whole_numbers
 from dsmobile.errors import DataError
 from dsmobile.files import write_json
 
@@ -256,45 +257,53 @@ class Result:
         """Reads the JSON form.
 
         Raises:
-            KeyError, TypeError, ValueError: A field is missing or of another type.
+            ValueError: A field is missing, of another type or out of its range, or two of them do not fit together.
         """
-        values = {key: value for key, value in document.items() if key != "schema"}
-        values["validity"] = Validity(values["validity"])
-        values["warnings"] = tuple(Warning(**warning) for warning in values["warnings"])
-        values["conditions"] = tuple(values["conditions"])
-        values["artifacts"] = tuple(_artifact(artifact) for artifact in values["artifacts"])
-        values["pairs"] = tuple(_pair(pair) for pair in values["pairs"])
-        values["sustained"] = tuple(_sustained(one) for one in values.get("sustained", ()))
-        return cls(**values)
+        result = _RESULT(of_schema(document, SCHEMA), "")
+        _check(result)
+        return result
 
 
-def _artifact(values: dict[str, Any]) -> ArtifactResult:
-    replicates = tuple(Replicate(**{**replicate, "latency_ns": tuple(replicate["latency_ns"])}) for replicate in values["replicates"])
-    outliers = tuple(values.get("outliers", ()))
-    return ArtifactResult(**{**values, "interval_ns": tuple(values["interval_ns"]), "replicates": replicates, "outliers": outliers})
+def _check(result: Result) -> None:
+    """Proves that what names something else in the result names what is there."""
+    for index, artifact in enumerate(result.artifacts):
+        where, blocks = f"artifacts[{index}]", [replicate.block for replicate in artifact.replicates]
+        if len(set(blocks)) < len(blocks):
+            raise ValueError(f"{where}.replicates hold a block twice")
+        if any(outlier >= len(blocks) for outlier in artifact.outliers):
+            raise ValueError(f"{where}.outliers name a process that is not there")
+        if any(replicate.warmup_count >= max(len(replicate.latency_ns), 1) for replicate in artifact.replicates):
+            raise ValueError(f"{where}.replicates hold a warmup_count that leaves nothing of latency_ns")
+    paths = {artifact.path for artifact in result.artifacts}
+    if not paths.issuperset(path for pair in result.pairs for path in (pair.separable, pair.twin)):
+        raise ValueError("pairs name an artifact that is not there")
+    if not paths.issuperset(found.path for found in result.sustained):
+        raise ValueError("sustained names an artifact that is not there")
 
 
-def _pair(values: dict[str, Any]) -> PairResult:
-    undisturbed = values.get("undisturbed_interval")
-    return PairResult(
-        **{
-            **values,
-            "speedup_interval": tuple(values["speedup_interval"]),
-            "verdict": Verdict(values["verdict"]),
-            "undisturbed_interval": tuple(undisturbed) if undisturbed else None,
-        }
-    )
-
-
-def _sustained(values: dict[str, Any]) -> Sustained:
-    return Sustained(
-        **{
-            **values,
-            "seconds": tuple(Second(**second) for second in values["seconds"]),
-            "slowdown_interval": tuple(values["slowdown_interval"]),
-            "verdict": Verdict(values["verdict"]),
-        }
-    )
+_NS, _ENDS_NS, _RATIO, _ENDS = number(1, DAY_NS), interval(1, DAY_NS), number(1e-300, 1e300), interval(0, 1e300)
+_REPLICATE = record(Replicate, block=whole(0, MOST_BLOCKS), latency_ns=whole_numbers(1, DAY_NS), median_ns=_NS, loop=LOOP, conditions=SNAPSHOT)
+_ARTIFACT = record(ArtifactResult, threads=THREADS, median_latency_ns=_NS, interval_ns=_ENDS_NS, replicates=sequence(_REPLICATE), coverage=COVERAGE)
+_PAIR = record(
+    PairResult,
+    speedup=_RATIO,
+    speedup_interval=_ENDS,
+    macs_ratio=optional(_RATIO),
+    minimum_detectable=optional(number(0, 1e300)),
+    undisturbed_speedup=optional(_RATIO),
+    undisturbed_interval=optional(_ENDS),
+)
+_SECOND = record(Second, count=whole(1), median_ns=_NS, p90_ns=_NS, temperature_c=optional(number(-274, 1000)))
+_SUSTAINED = record(Sustained, seconds=sequence(_SECOND, 1), first_ns=_NS, last_ns=_NS, slowdown=_RATIO, slowdown_interval=_ENDS)
+_RESULT = record(
+    Result,
+    metric=one_of("latency", "instructions"),
+    facts=FACTS,
+    conditions=sequence(SNAPSHOT),
+    artifacts=sequence(_ARTIFACT),
+    pairs=sequence(_PAIR),
+    sustained=sequence(_SUSTAINED),
+)
 
 
 def write_result(path: Path, result: Result) -> None:
@@ -308,13 +317,18 @@ def read_result(path: Path) -> Result:
     Raises:
         DataError: It is missing, damaged, or no result of ours.
     """
+    how = "give a file from OUT/results that `dsmobile bench` wrote"
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as a result: {error}", "give a file from OUT/results that `dsmobile bench` wrote") from error
+        document = parsed(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}", how) from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is no UTF-8 text", how) from error
+    except ValueError as error:
+        raise DataError(f"{path} cannot be read as a result: {error}", how) from error
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        raise DataError(f"{path} is not a result of `dsmobile bench`", "give a file from OUT/results")
+        raise DataError(f"{path} is not a result of `dsmobile bench`", how)
     try:
         return Result.from_json(document)
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path} is damaged: {error!r}", "measure again with `dsmobile bench`") from error
+    except ValueError as error:
+        raise DataError(f"{path} is damaged: {error}", "measure again with `dsmobile bench`") from error

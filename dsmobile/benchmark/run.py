@@ -127,6 +127,8 @@ def bench(
                 say(f"what was measured so far is in {journal}: --import-samples makes a result of it")
             raise
         warnings = (*notes, *of_the_rest(measured.rests), *_of_the_lock(held))
+    if held.get("unrestored"):
+        warnings = (*warnings, Kind.GOVERNOR_LEFT.warning(f"the governor was not put back: {held['unrestored']}"))
     name = str(address) if address.kind == EMULATED else machine.kind  # of a person's own device only its kind is told
     result = conclude(subjects, compared, runtimes, measured, warnings, settings=settings, device=name, started=started)
     path = write_unless_invalid(result, results, stamp, keep_invalid=keep_invalid)

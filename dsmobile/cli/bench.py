@@ -75,7 +75,6 @@ def bench(
     kept: dict[str, Any] = {}
 
     def action() -> tuple[dict[str, Any], int]:
-        import sys
         from pathlib import Path
 
         from dsmobile.benchmark import ways
@@ -98,7 +97,7 @@ def bench(
             keep_invalid=keep_invalid,
             out=Path(out),
         )
-        document, code, kept["result"] = ways.follow(options, interactive=not as_json and sys.stdin.isatty(), progress=_progress)
+        document, code, kept["result"] = ways.follow(options, interactive=output.interactive(as_json=as_json), progress=_progress)
         return document, code
 
     def show(document: dict[str, Any]) -> None:

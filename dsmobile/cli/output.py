@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -124,6 +125,9 @@ def _described(error: BaseException) -> tuple[str, str, str, int]:
         return "Interrupted", "interrupted; nothing half-written was left", "", int(ExitCode.INTERRUPTED)
     if isinstance(error, ModuleNotFoundError):
         return "MissingExtraError", f"{error.name} is not installed", "run: pip install 'dsmobile[export,device,report]'", int(ExitCode.BAD_INPUT)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        advice = "free some space there; where it is a temporary file, TMPDIR may name a folder on another disk"
+        return "OutputError", f"this machine is full: {error}", advice, int(ExitCode.BAD_INPUT)
     if os.environ.get("DSMOBILE_DEBUG"):
         traceback.print_exception(error)
     advice = "this is a fault in dsmobile: run again with DSMOBILE_DEBUG=1 and report what it prints"

@@ -71,10 +71,39 @@ def begin() -> dict[str, Any]:
     """Makes a folder for one run, and clears away what broken runs left behind."""
     runs = CACHE / "runs"
     runs.mkdir(parents=True, exist_ok=True)
-    for path in runs.iterdir():
-        if time.time() - path.stat().st_mtime > STALE_S:
-            shutil.rmtree(path, ignore_errors=True)
+    if not held():
+        for path in runs.iterdir():
+            if time.time() - last_written(path) > STALE_S:
+                shutil.rmtree(path, ignore_errors=True)
     return {"cache": str(CACHE), "run": tempfile.mkdtemp(dir=runs), "site": site_in_use()}
+
+
+def held() -> bool:
+    """Whether a benchmark holds this device: its clock may jump by years while it runs, so that no time tells whether a folder is old."""
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    folder = Path(os.environ.get("DSMOBILE_CACHE") or CACHE)  # as device_bench.lock.cache_folder
+    try:
+        descriptor = os.open(folder / "lock", os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def last_written(folder: Path) -> float:
+    """When a folder or one of its files was written last, in seconds since the epoch; a run appends to its samples all the time."""
+    try:
+        return max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+    except OSError:  # another connection is removing it
+        return time.time()
 
 
 def sha256(path: Path) -> str:

@@ -20,6 +20,8 @@ PATIENCE_S = 120.0
 """How long a device over the network waits for a sign of life before it ends what it does: a broken link need not close anything."""
 FULL = 74
 """The exit status of a harness whose disk is full, or fails."""
+LOST = 113
+"""The exit status of a harness whose host was silent or went away."""
 _PATIENCE_S = 5.0
 
 

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from dsmobile.devices import harness_process
-from dsmobile.devices.device import document_in, is_holder, is_rest, last_line
+from dsmobile.devices.answers import is_holder, is_rest
+from dsmobile.devices.device import document_in, last_line
 from dsmobile.devices.harness_process import beat, end, lines_of, stream
 from dsmobile.errors import DeviceError
 
 Say = Callable[[str], None]
 
 _RELEASE_S = 60.0
+_LATER = "`dsmobile devices doctor` and the next benchmark there put it back, and so does a restart"
 
 
 @contextlib.contextmanager
@@ -46,7 +48,7 @@ def kept(
 
     Yields:
         `governor`: each governor the device has now; `notes`: what was mended and set, in sentences; `lost`: None, or from the moment when it
-        is known why the device is no longer held.
+        is known why the device is no longer held; `unrestored`: None, or after the block why the governor could not be put back.
 
     Raises:
         DeviceError: The device cannot be held, or the governor cannot be set.
@@ -58,6 +60,7 @@ def kept(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment, cwd=folder, start_new_session=True
         )
         done = threading.Event()
+        state: dict[str, Any] | None = None
         threads = [threading.Thread(target=beat, args=(process, done), daemon=True)] if heartbeat else []
         try:
             for thread in threads:
@@ -73,6 +76,8 @@ def kept(
         finally:
             done.set()
             _release(process, threads)
+            if governor and state is not None and (process.returncode or not state.pop("restored", True)):
+                _mend(wrap([*harness, "--check"]), state, say, environment, folder)
 
 
 def settled(
@@ -141,6 +146,7 @@ def _until_held(process: subprocess.Popen[bytes], say: Say) -> dict[str, Any] | 
                 "governor": _texts(document.get("governor")),
                 "notes": _texts(document.get("notes")),
                 "lost": None,
+                "unrestored": None,
             }
     return None
 
@@ -150,10 +156,36 @@ def _listen(process: subprocess.Popen[bytes], done: threading.Event, state: dict
     for line in lines_of(process):
         document = document_in(line)
         if document is not None and document.get("state") == "released":
+            state["restored"] = document.get("failed") is None
             for note in _texts(document.get("notes")):
                 say(note)
     if not done.is_set():
         state["lost"] = "the process that holds the device ended before the benchmark did"
+
+
+def _mend(check: Sequence[str], state: dict[str, Any], say: Say, environment: dict[str, str] | None, folder: Path | None) -> None:
+    """Has the governor put back by another process, after the one that should have done it died or could not."""
+    try:
+        done = subprocess.run(
+            check,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=environment,
+            cwd=folder,
+            timeout=_RELEASE_S,
+            check=False,
+            start_new_session=True,
+        )
+        answers = [document for line in done.stdout.decode("utf-8", "replace").splitlines() if (document := document_in(line)) is not None]
+    except (OSError, subprocess.TimeoutExpired):
+        answers = []
+    answer = answers[-1] if answers else {"failed": {"message": "the device can no longer be asked", "advice": _LATER}}
+    for note in _texts(answer.get("notes")):
+        say(note)
+    failed = answer.get("failed")
+    if isinstance(failed, dict):
+        state["unrestored"] = f"{_plain(failed.get('message'))}: {_plain(failed.get('advice'))}"
+        say(state["unrestored"])
 
 
 def _release(process: subprocess.Popen[bytes], threads: Sequence[threading.Thread]) -> None:

@@ -15,9 +15,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from device_bench.records import RunPlan
-from dsmobile.devices.device import HARNESS_PYTHON, checked_facts, checked_state, document_in, harness_files, last_line
+from dsmobile.devices.answers import checked_facts, checked_state
+from dsmobile.devices.device import HARNESS_PYTHON, document_in, harness_files, last_line
 from dsmobile.devices.harness_process import FULL, cannot_write, environment_without, stream
 from dsmobile.devices.keeping import kept, settled
+from dsmobile.devices.leftovers import make_folder
 from dsmobile.errors import DeviceError
 
 _FACTS_TIMEOUT_S = 60.0
@@ -46,7 +48,7 @@ class LocalDevice:
             raise DeviceError(f"--python {self._python} is no program on this machine", "give the path of a Python")
         self._python = str(Path(found).absolute())  # not resolved: a virtual environment's Python is a link
         with _space_for_files():
-            self._folder = Path(tempfile.mkdtemp(prefix="dsmobile-"))
+            self._folder = make_folder("dsmobile-")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

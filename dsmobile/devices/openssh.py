@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dsmobile.devices.addresses import Address
 from dsmobile.devices.device import last_line
+from dsmobile.devices.leftovers import SOCKET, make_folder
 from dsmobile.errors import DeviceError
 
 CONNECT_TIMEOUT_S = 10
@@ -56,7 +57,10 @@ class OpenSsh:
         self._address = address
         self._interactive = interactive
         self._connected = False
-        self._folder = Path(tempfile.mkdtemp(prefix="dsm-"))  # short: a socket's path has about 100 characters
+        try:
+            self._folder = make_folder("dsm-")  # short: a socket's path has about 100 characters
+        except OSError as error:
+            raise DeviceError(f"temporary files cannot be written: {error}", "free some space there, or set TMPDIR to another folder") from error
 
     def command(self, remote: Sequence[str]) -> list[str]:
         """The argument list that runs a command on the device.
@@ -145,7 +149,7 @@ class OpenSsh:
 
     @property
     def _socket(self) -> Path:
-        return self._folder / "s"
+        return self._folder / SOCKET
 
     def _options(self) -> list[str]:
         options = {

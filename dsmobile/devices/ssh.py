@@ -15,8 +15,9 @@ from typing import Any, Self
 from device_bench.records import RunPlan
 from dsmobile.devices import far_side, harness_process
 from dsmobile.devices.addresses import Address
-from dsmobile.devices.device import HARNESS_PYTHON, checked_facts, checked_state, document_in, harness_files, last_line
-from dsmobile.devices.harness_process import FULL, cannot_write, stream
+from dsmobile.devices.answers import checked_facts, checked_state
+from dsmobile.devices.device import HARNESS_PYTHON, document_in, harness_files, last_line
+from dsmobile.devices.harness_process import FULL, LOST, cannot_write, stream
 from dsmobile.devices.keeping import kept, settled
 from dsmobile.devices.openssh import OWN_ERROR, UPLOAD_TIMEOUT_S, OpenSsh
 from dsmobile.errors import DeviceError
@@ -161,6 +162,11 @@ class SshDevice:
             return DeviceError(
                 f"the connection to {self._address} was lost while it measured: {last_line(complaint) or 'ssh said nothing'}",
                 "check the connection and the device's power supply, then measure again",
+            )
+        if status == LOST:
+            return DeviceError(
+                f"{self._address} heard nothing from this machine for more than {harness_process.PATIENCE_S:.0f} s and ended the measurement",
+                "keep this machine awake and the network up, then measure again",
             )
         if status == FULL:
             return cannot_write(str(self._address), complaint, "~/.cache/dsmobile may be deleted")

@@ -133,8 +133,20 @@ def test_a_model_that_xnnpack_runs_in_part_is_valid(quiet, subject) -> None:
     assert kinds(samples, subject) == []
 
 
-def test_throttling_before_the_measurement_is_none_of_it(quiet, subject) -> None:
-    assert kinds(quiet(before={"throttled": 0x50000}), subject) == []
+def test_throttling_before_the_measurement_hides_what_comes_while_it_measures(quiet, subject) -> None:
+    warnings = judge(quiet(before={"throttled": 0x50000}), [subject], threads=1, blocks=10)
+    assert [warning.kind for warning in warnings] == ["throttled_before"]
+    assert "under-voltage and throttling since it was switched on" in warnings[0].advice
+    assert validity(warnings) is Validity.DEGRADED
+
+
+def test_a_bit_of_before_that_the_kernel_clears_hides_nothing(quiet, subject) -> None:
+    cleared = quiet(before={"throttled": 0x50000, "throttled_by_kernel": 0})
+    assert kinds(cleared, subject) == []
+    kept = quiet(before={"throttled": 0x50000, "throttled_by_kernel": 0x40000})
+    assert kinds(kept, subject) == ["throttled_before"]
+    again = quiet(before={"throttled": 0x50004})
+    assert kinds(again, subject) == ["throttled", "throttled_before"]  # the throttling was seen; an under-voltage would not have been
 
 
 def test_a_few_disturbed_processes_do_not_matter(quiet, subject) -> None:

@@ -78,6 +78,19 @@ def test_an_error_acts_on_no_terminal(as_json) -> None:
     assert "gnp.exe" in (done.stdout if as_json else done.stderr)
 
 
+FULL = """
+from dsmobile.cli import output
+def action(): raise OSError(28, 'No space left on device', '/tmp/x')
+output.run(action, as_json=True, show=print)
+"""
+
+
+def test_a_full_disk_is_no_fault_of_ours() -> None:
+    done = subprocess.run([sys.executable, "-c", FULL], capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["error"]["kind"] == "OutputError"
+
+
 def test_a_setup_of_a_strange_device_acts_on_no_terminal(capsys) -> None:
     from dsmobile.cli import devices
 
@@ -114,6 +127,16 @@ def test_closed_streams_are_no_reason_to_fail(tmp_path: Path, verb, closed) -> N
     if ">&- " not in closed + " " or closed == "2>&-":
         document = json.loads(done.stdout)
         assert document.get("error", {}).get("kind") in (None, "ModelError")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+@pytest.mark.parametrize("verb", ["bench m.tflite", "devices doctor local", "devices setup ssh:nobody@no-such-host.invalid"])
+def test_for_a_person_too_a_closed_standard_input_is_no_reason_to_fail(tmp_path: Path, verb) -> None:
+    (tmp_path / "m.tflite").write_bytes(b"no model")
+    shell = f"exec {sys.executable} -m dsmobile {verb} <&-"
+    done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode in (0, 3, 5, 7), done.stderr
+    assert "fault in dsmobile" not in done.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")

@@ -34,6 +34,10 @@ RUNTIME = """
         def invoke(self):
             time.sleep(0.001)
             if self.model[0] == "slow": time.sleep(0.1)
+            self.count = getattr(self, "count", 0) + 1
+            if self.model[0] == "step" and self.count == 10:  # within the timed loop
+                true_ns, true = time.time_ns, time.time
+                time.time_ns, time.time = lambda: true_ns() + 10**10, lambda: true() + 10.0
 """
 
 

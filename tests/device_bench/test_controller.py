@@ -20,11 +20,11 @@ def start(tmp_path: Path):
     """Starts the harness on some models."""
     started = []
 
-    def start(*models: str, blocks: int = 1, flags: tuple[str, ...] = (), **settings) -> subprocess.Popen:
+    def start(*models: str, blocks: int = 1, first: int = 0, flags: tuple[str, ...] = (), **settings) -> subprocess.Popen:
         order = tuple(range(len(models)))
         plan = RunPlan(
             tuple(PlannedArtifact(model, "litert") for model in models),
-            tuple(Block(index, order) for index in range(blocks)),
+            tuple(Block(index, order) for index in range(first, first + blocks)),
             **{"measure_s": 0.05, "min_count": 20, "max_count": 100, **settings},
         )
         (tmp_path / "plan.json").write_text(json.dumps(plan.to_json()), encoding="utf-8")
@@ -165,7 +165,9 @@ def test_a_host_that_no_longer_reads_ends_it_without_a_traceback(start, made_up_
 
 
 def test_what_a_model_says_of_itself_reaches_no_terminal(start, samples, made_up_runtime, tmp_path) -> None:
-    (tmp_path / "site" / "ai_edge_litert" / "interpreter.py").write_text(r"raise ImportError('x\x1b[2J\x1b]0;owned\x07\x9b1m\u202e')", encoding="utf-8")
+    (tmp_path / "site" / "ai_edge_litert" / "interpreter.py").write_text(
+        r"raise ImportError('x\x1b[2J\x1b]0;owned\x07\x9b1m\u202e')", encoding="utf-8"
+    )
     start(made_up_runtime("ok")).communicate()
     assert samples().replicates[0].error == "ImportError: x[2J]0;owned1m"
 
@@ -178,8 +180,8 @@ def test_without_a_lifeline_an_empty_standard_input_is_no_reason_to_end(start, s
 
 
 def test_a_second_call_appends_to_the_samples_of_the_first(start, samples, made_up_runtime) -> None:
-    for _ in range(2):
-        start(made_up_runtime("ok")).communicate()
+    for first in range(2):
+        start(made_up_runtime("ok"), first=first).communicate()
     assert len(samples().replicates) == 2
 
 
@@ -191,11 +193,12 @@ def test_says_what_is_wrong_with_a_plan(tmp_path: Path) -> None:
     assert subprocess.run([*HARNESS, "only-one"], capture_output=True, check=False).returncode == 2
 
 
-def test_no_block_begins_after_the_budget_but_three_are_run(start, samples, made_up_runtime) -> None:
+def test_no_block_begins_after_the_budget_but_three_are_run(start, samples, made_up_runtime, tmp_path) -> None:
     start(made_up_runtime("ok"), blocks=40, budget_s=1.0).communicate()
     assert 3 <= len(samples().replicates) < 40
+    (tmp_path / "samples.jsonl").unlink()
     start(made_up_runtime("slow"), blocks=4, budget_s=0.001).communicate()
-    assert [replicate.block for replicate in samples().replicates][-3:] == [0, 1, 2]
+    assert [replicate.block for replicate in samples().replicates] == [0, 1, 2]
 
 
 def test_a_run_without_a_pause_tells_every_second_what_it_saw(start, samples, made_up_runtime) -> None:
@@ -223,3 +226,17 @@ def test_the_header_names_the_files_and_the_threads(start, samples, made_up_runt
     start(made_up_runtime("ok")).communicate()
     assert samples().files == ("",)
     assert samples().threads == 1
+
+
+def test_a_clock_that_steps_within_a_process_makes_the_measurement_invalid(start, samples, made_up_runtime) -> None:
+    from dsmobile.benchmark.device_state import of_the_clocks
+    from dsmobile.benchmark.kinds import Kind, validity
+    from dsmobile.benchmark.result import Validity
+
+    start(made_up_runtime("ok")).communicate()
+    assert Kind.CLOCK_STEPPED.label not in [warning.kind for warning in of_the_clocks(samples())]
+    start(made_up_runtime("step"), first=1).communicate()
+    assert samples().replicates[1].loop["clock_step_ns"] == pytest.approx(1e10, rel=0.01)
+    warnings = list(of_the_clocks(samples()))
+    assert next(warning.advice for warning in warnings if warning.kind == Kind.CLOCK_STEPPED.label).startswith("the device's clock jumped by 10 s")
+    assert validity(warnings) is Validity.INVALID

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from device_bench import governor
+from device_bench import lock as lock_module
 from device_bench.governor import GovernorError, Journal
+from device_bench.lock import Lock
 from dsmobile.devices.device import harness_files
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
@@ -192,9 +195,21 @@ def test_what_a_person_has_set_meanwhile_is_theirs(machine, keep) -> None:
     assert not machine.journal.exists()
 
 
-def test_a_damaged_journal_is_said_and_removed(machine, keep) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"schema": "dsmob',
+        '{"schema": "dsmobile.governor_journal/1", "former": {}}',
+        '{"schema": "dsmobile.governor_journal/1", "former": {"/sys/x": 1}, "set": "performance"}',
+        '{"schema": "dsmobile.governor_journal/1", "former": [], "set": "performance"}',
+        '{"schema": "dsmobile.governor_journal/1", "former": {}, "set": ["performance"]}',
+        "[" * 100_000,
+        "[]",
+    ],
+)
+def test_a_damaged_journal_is_said_and_removed(machine, keep, text) -> None:
     machine.cache.mkdir()
-    machine.journal.write_text('{"schema": "dsmob')
+    machine.journal.write_text(text)
     assert "damaged" in says(keep())["notes"][0]
     assert not machine.journal.exists()
 
@@ -377,3 +392,71 @@ def test_a_full_device_is_said_to_be_full_and_nothing_is_changed(machine, keep) 
         assert machine.governors == ["ondemand", "schedutil"]
     finally:
         subprocess.run(["umount", str(machine.cache)], check=True)
+
+
+def at_a_shared_place(machine: Machine, name: str, shared: Path) -> Lock:
+    return Lock(str(machine.cache / name), str(shared))
+
+
+def test_users_with_caches_of_their_own_wait_for_each_other(machine, tmp_path) -> None:
+    shared = tmp_path / "shared.lock"
+    first, second = (at_a_shared_place(machine, name, shared) for name in ("one", "other"))
+    assert first.take(wait=False)
+    first.sign("a benchmark")
+    assert oct(shared.stat().st_mode & 0o777) == "0o644"  # to lock it, others need only read it
+    shared.chmod(0o444)
+    assert not second.take(wait=False)
+    assert second.holder()["what"] == "a benchmark of another user of this device"
+    queued = at_a_shared_place(machine, "other", shared)  # of the same user as the second one
+    assert not queued.take(wait=False)
+    assert "waits" in queued.holder()["what"]
+    taken = threading.Event()
+    threading.Thread(target=lambda: (second.take(wait=True), taken.set()), daemon=True).start()
+    assert not taken.wait(0.3)
+    first.release()
+    assert taken.wait(10)
+    assert not queued.take(wait=False)
+    second.release()
+    assert queued.take(wait=False)
+    assert queued.notes == []
+
+
+def test_a_shared_file_that_was_removed_meanwhile_is_no_lock(machine, tmp_path) -> None:
+    shared = tmp_path / "shared.lock"
+    first = at_a_shared_place(machine, "one", shared)
+    shared.unlink()
+    assert first.take(wait=False)
+    assert not at_a_shared_place(machine, "other", shared).take(wait=False)
+
+
+@pytest.mark.parametrize("trap", ["link", "dangling link", "folder", "fifo", "no folder"])
+def test_a_trap_in_the_shared_place_is_not_stepped_into(machine, tmp_path, trap) -> None:
+    shared, target = tmp_path / "shared" / "lock", tmp_path / "target"
+    if trap != "no folder":
+        shared.parent.mkdir()
+    if "link" in trap:
+        shared.symlink_to(target)
+    if trap == "link":
+        target.write_text("precious")
+    if trap == "folder":
+        shared.mkdir()
+    if trap == "fifo":
+        os.mkfifo(shared)
+    lock = at_a_shared_place(machine, "one", shared)
+    assert lock.take(wait=False)
+    assert "are not waited for" in lock.notes[0]
+    lock.release()
+    assert target.exists() == (trap == "link")
+    assert trap != "link" or target.read_text() == "precious"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="there is a shared place on Linux only")
+def test_where_the_shared_file_lies(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(lock_module, "SHARED_FOLDERS", (str(tmp_path / "none"), str(tmp_path), str(tmp_path / "all")))
+    (tmp_path / "all").mkdir()
+    monkeypatch.setenv("DSMOBILE_CACHE", str(tmp_path))
+    assert lock_module.shared_place() is None
+    monkeypatch.delenv("DSMOBILE_CACHE")
+    assert lock_module.shared_place() is None  # in a folder where others may remove it, it would be worth nothing
+    (tmp_path / "all").chmod(0o1777)
+    assert lock_module.shared_place() == str(tmp_path / "all" / "dsmobile.lock")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from device_bench import clocks, conditions, firmware, settle
+from device_bench import clocks, conditions, firmware, machine, settle
 from device_bench.delegation import coverage, covered
 from device_bench.settle import Reading
 
@@ -313,3 +313,30 @@ def test_xnnpack_takes_a_float_network_whole_and_leaves_two_operators_of_the_int
     opened = interpreter.Interpreter(str(shared_data / "artifacts" / "kws_ref_model.tflite"), experimental_op_resolver_type=plain)
     opened.allocate_tensors()
     assert coverage(opened) == {"nodes": 13, "delegated_nodes": 0, "partitions": 0}
+
+
+X86 = "processor\t: 0\nvendor_id\t: AuthenticAMD\nmodel name\t: %s\nflags\t\t: fpu hypervisor\n"
+ARM = "processor\t: 0\nCPU implementer\t: %s\nCPU architecture: 8\nCPU variant\t: 0x0\nCPU part\t: %s\n"
+
+
+@pytest.mark.parametrize("cpuinfo", [X86 % "QEMU TCG CPU version 2.5+", ARM % ("0x00", "0x051")])
+def test_a_processor_that_only_a_translator_makes_up_is_emulated(tree, cpuinfo) -> None:
+    tree({"/proc/cpuinfo": cpuinfo})
+    assert machine.emulated()
+
+
+@pytest.mark.parametrize(
+    "cpuinfo",
+    [
+        "",
+        X86 % "QEMU Virtual CPU version 2.5+",  # of KVM as well
+        X86 % "Intel(R) Xeon(R) Platinum 8488C",
+        X86 % "Common KVM processor",
+        ARM % ("0x41", "0xd0c"),  # Neoverse N1, of cloud machines
+        ARM % ("0x41", "0x051"),
+        ARM % ("0x00", "0x000"),  # Apple's Virtualization.framework
+    ],
+)
+def test_a_virtual_machine_that_may_run_on_the_real_processor_is_not_called_emulated(tree, cpuinfo) -> None:
+    tree({"/proc/cpuinfo": cpuinfo, "/proc/device-tree/compatible": "linux,dummy-virt"})
+    assert not machine.emulated()

@@ -111,11 +111,12 @@ class Server:
     def running(self) -> list[str]:
         """Command lines of what still runs on the device, once it has had time to end."""
         deadline = time.monotonic() + 10
-        while (found := self._harnesses()) and time.monotonic() < deadline:
+        while (found := self.harnesses()) and time.monotonic() < deadline:
             time.sleep(0.1)
         return found
 
-    def _harnesses(self) -> list[str]:
+    def harnesses(self) -> list[str]:
+        """Command lines of what runs on the device now."""
         found = []
         for entry in Path("/proc").glob("[0-9]*"):
             try:
@@ -174,7 +175,7 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin yes
 StrictModes no
-SetEnv "HOME={home}" "PATH={folder / "bin"}:/usr/bin:/bin"
+SetEnv "HOME={home}" "DSMOBILE_CACHE={home}/.cache/dsmobile" "PATH={folder / "bin"}:/usr/bin:/bin"
 """,
         encoding="utf-8",
     )

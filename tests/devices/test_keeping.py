@@ -1,5 +1,6 @@
 """Holding a device for one benchmark, here and over SSH: a second one waits, and a governor is put back whatever happens to the host."""
 
+import json
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dsmobile.devices.keeping import waiting_for
+from dsmobile.devices.keeping import kept, waiting_for
 from dsmobile.devices.local import LocalDevice
 from dsmobile.devices.opening import open_device
 from dsmobile.errors import DeviceError
@@ -185,19 +186,59 @@ def test_a_lost_connection_puts_the_governor_back(far, server, tree) -> None:
 
 
 @pytest.mark.devices
-def test_what_a_power_cut_left_is_mended_by_the_next_connection(far, server, tree) -> None:
-    said: list[str] = []
-    with open_device(far) as device:
-        with device.keep("performance", said.append):
-            for pid in keepers(tree):
-                os.kill(pid, signal.SIGKILL)
-            eventually(lambda: not keepers(tree))
-        assert governor(tree) == "performance"
-        assert (server.cache / "governor.json").exists()
-        with device.keep(None, said.append) as state:
-            assert governor(tree) == "ondemand"
+def test_what_a_power_cut_left_is_mended_by_the_next_connection(far, server, tree, hold) -> None:
+    process = hold(far, "performance")
+    until(process, "held")
+    for pid in keepers(tree):
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not keepers(tree))
+    process.kill()
+    process.wait()
+    assert governor(tree) == "performance"
+    assert (server.cache / "governor.json").exists()
+    with open_device(far) as device, device.keep(None, lambda text: None) as state:
+        assert governor(tree) == "ondemand"
     assert "an earlier benchmark was killed before it could put the governor back" in state["notes"]
     assert not (server.cache / "governor.json").exists()
+
+
+def test_a_keeper_that_was_killed_is_mended_at_the_end_of_the_block(address, tree) -> None:
+    said: list[str] = []
+    with open_device(address) as device:
+        with device.keep("performance", said.append) as state:
+            for pid in keepers(tree):
+                os.kill(pid, signal.SIGKILL)
+            eventually(lambda: state["lost"])
+            assert governor(tree) == "performance"
+        assert governor(tree) == "ondemand"
+    assert state["unrestored"] is None
+    assert "the governor is ondemand again" in said
+
+
+FAILED = {"message": "the governor could not be put\x1b back", "advice": "by hand"}
+DEAF = """
+import json, sys
+failed = json.loads(sys.argv[1])
+if sys.argv[2] == "--check":
+    print(json.dumps({"notes": [], "failed": failed if sys.argv[3:] == ["never"] else None}))
+else:
+    print(json.dumps({"kind": "keeper", "state": "held", "governor": [], "notes": []}), flush=True)
+    sys.stdin.read()
+    print(json.dumps({"kind": "keeper", "state": "released", "notes": [], "failed": failed}), flush=True)
+"""
+
+
+@pytest.mark.parametrize("when", ["never", "later"])
+def test_a_governor_that_could_not_be_put_back_is_said(when) -> None:
+    def wrap(command):
+        return [*command, when] if command[-1] == "--check" else list(command)
+
+    harness = [sys.executable, "-c", DEAF, json.dumps(FAILED)]
+    said: list[str] = []
+    with kept(harness, "performance", said.append, lost=lambda status, text: DeviceError(text), heartbeat=False, wrap=wrap) as state:
+        assert state["unrestored"] is None
+    assert state["unrestored"] == ("the governor could not be put back: by hand" if when == "never" else None)
+    assert said == ([state["unrestored"]] if when == "never" else [])
 
 
 def test_settling_says_what_it_waits_for_and_ends_when_it_is_quiet(address, tree) -> None:

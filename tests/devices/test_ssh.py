@@ -1,5 +1,6 @@
 """Measuring over SSH, against a real server: when all goes well, and when it does not."""
 
+import contextlib
 import json
 import os
 import platform
@@ -28,6 +29,21 @@ from dsmobile.cli import bench
 app = typer.Typer()
 app.command("bench", cls=bench.Command)(bench.bench)
 app(sys.argv[1:])
+"""
+
+ENDLESS = """
+import sys
+from pathlib import Path
+from device_bench.records import Block, PlannedArtifact, RunPlan
+from dsmobile.devices import harness_process
+from dsmobile.devices.opening import open_device
+from dsmobile.files import sha256
+harness_process.HEARTBEAT_S, harness_process.PATIENCE_S = 0.3, 2.0
+model = Path(sys.argv[2])
+with open_device(sys.argv[1]) as device:
+    place = device.push([(model, sha256(model))])[0]
+    plan = RunPlan((PlannedArtifact(place, "onnxruntime"),), (Block(0, (0,)),), measure_s=600.0, max_count=10**9, timeout_s=900.0)
+    device.measure(plan, lambda document: print(document["kind"], flush=True))
 """
 
 
@@ -191,12 +207,17 @@ def sockets() -> set[Path]:
     return set(Path("/tmp").glob("dsm-*"))
 
 
+def measured(journal: Path) -> bool:
+    """Whether it holds a process of the first block."""
+    return any('"replicate"' in line and '"block": 0' in line for line in journal.read_text(encoding="utf-8").splitlines())
+
+
 def test_a_connection_lost_while_measuring(server, model, tmp_path) -> None:
     before = sockets()
 
     def cut() -> None:
         deadline = time.monotonic() + 60
-        while not any('"block": 0' in path.read_text() for path in tmp_path.glob("samples/*.jsonl")) and time.monotonic() < deadline:
+        while not any(measured(path) for path in tmp_path.glob("samples/*.jsonl")) and time.monotonic() < deadline:
             time.sleep(0.05)
         server.kill_sessions()
 
@@ -207,7 +228,7 @@ def test_a_connection_lost_while_measuring(server, model, tmp_path) -> None:
     assert "was lost while it measured" in error.message
     assert server.running() == []
     assert sockets() == before
-    assert '"block": 0' in next(tmp_path.glob("samples/*.jsonl")).read_text()  # what it had
+    assert measured(next(tmp_path.glob("samples/*.jsonl")))  # what it had
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
@@ -239,3 +260,41 @@ def test_ctrl_c_leaves_nothing_running_on_either_side(server, model, tmp_path, n
         shutil.rmtree(left)
     if number == signal.SIGINT:
         assert json.loads(out)["error"]["kind"] == "Interrupted"
+
+
+def test_a_link_that_falls_silent_leaves_nothing_measuring(server, model) -> None:
+    command = [sys.executable, "-c", ENDLESS, server.address, str(model)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    stopped: list[int] = []
+    try:
+        while "conditions" not in (line := process.stdout.readline()):
+            assert line
+        time.sleep(4.0)  # twice the patience: signs of life come
+        assert process.poll() is None
+        assert server.harnesses()
+        stopped = [process.pid, *clients(server)]
+        for pid in stopped:  # as when the host is suspended: no end closes anything
+            os.kill(pid, signal.SIGSTOP)
+        assert server.running() == []
+        for pid in reversed(stopped):  # it wakes up again
+            os.kill(pid, signal.SIGCONT)
+        _, complaint = process.communicate(timeout=30)
+        assert "heard nothing from this machine for more than 2 s" in complaint
+    finally:
+        for pid in [process.pid, *stopped]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait()
+
+
+def clients(server) -> list[int]:
+    """The ssh processes of this test."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if words[0].startswith(b"ssh") and (os.fsencode(server.configuration) in words or any(b"dsm-" in word for word in words[:2])):
+            found.append(int(entry.name))
+    return found
