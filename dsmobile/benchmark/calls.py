@@ -63,8 +63,15 @@ class Calls:
         self._notes.clear()
 
     def samples(self) -> Samples:
-        """All that was answered so far."""
-        return read_samples(self._path.read_text(encoding="utf-8"))
+        """All that was answered so far.
+
+        Raises:
+            DeviceError: Some of it makes no sense.
+        """
+        try:
+            return read_samples(self._path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise DeviceError(f"the device answered with something that makes no sense: {error}", "measure again") from error
 
     def run(self, blocks: Sequence[Block], **changes: Any) -> list[ReplicateSample]:
         """Runs some blocks.
@@ -135,9 +142,15 @@ def holds_measurements(journal: Path) -> bool:
         journal: Its file; it need not exist.
     """
     try:
-        samples = read_samples(journal.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        text = journal.read_text(encoding="utf-8")
+    except OSError:
         return False
+    if not text:
+        return False
+    try:
+        samples = read_samples(text)
+    except ValueError:
+        return True  # what cannot be read may still be worth something to a person
     return bool(samples.moments) or any(replicate.block >= 0 for replicate in samples.replicates)
 
 

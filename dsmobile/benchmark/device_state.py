@@ -113,7 +113,7 @@ def _happened(values: Sequence[int]) -> set[int]:
 def _of_the_heat(samples: Samples, snapshots: Sequence[dict[str, Any]]) -> Iterable[result.Warning]:
     counts = seen(snapshots, "throttle_count")
     rises = sum(max(other - one, 0) for one, other in pairwise(counts))
-    within = sum(replicate.loop.get("throttles") or 0 for replicate in samples.replicates if replicate.block >= 0)
+    within = sum(max(replicate.loop.get("throttles") or 0, 0) for replicate in samples.replicates if replicate.block >= 0)
     if rises or within:
         yield Kind.THROTTLED.warning(f"the processor throttled itself {max(rises, within)} times while it measured")
     if any(seen(snapshots, "cooling_state")):

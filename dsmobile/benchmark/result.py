@@ -213,7 +213,7 @@ class Sustained:
     slowdown: float
     slowdown_interval: tuple[float, float]
     verdict: Verdict
-    minimum_detectable: float
+    minimum_detectable: float | None = None
 
 
 @dataclass(frozen=True)

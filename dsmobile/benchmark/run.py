@@ -32,6 +32,7 @@ from dsmobile.files import prepare_folder
 DEFAULT_OUT = Path("dsmobile-out")
 DEFAULT_BUDGET_S = 60.0
 EMULATED = "emulated"
+MOST_THREADS = 1024
 LONGEST_BUDGET_S = 24 * 3600.0
 
 
@@ -181,8 +182,8 @@ def check_settings(threads: int, budget_s: float) -> None:
     Raises:
         UsageError: They cannot.
     """
-    if threads < 1:
-        raise UsageError(f"--threads {threads} is less than 1", "give the number of threads of the runtime")
+    if not 1 <= threads <= MOST_THREADS:
+        raise UsageError(f"--threads {threads} is not between 1 and {MOST_THREADS}", "give the number of threads of the runtime")
     if not 0 < budget_s <= LONGEST_BUDGET_S:
         raise UsageError(f"--budget {budget_s:g} is not between 0 and {LONGEST_BUDGET_S:g} seconds", "give the seconds that the measurement may take")
 

@@ -210,7 +210,7 @@ def test_ctrl_c_leaves_no_process_and_no_half_written_result(tiny_files, tmp_pat
         env={**os.environ, "TMPDIR": str(tmp_path)},
     )
     deadline = time.monotonic() + 60
-    while not any('"block": 0' in path.read_text() for path in tmp_path.glob("out/samples/*.jsonl")):
+    while not any('"kind": "replicate", "block": 0' in path.read_text() for path in tmp_path.glob("out/samples/*.jsonl")):
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.05)

@@ -241,7 +241,7 @@ def test_ctrl_c_leaves_nothing_running_on_either_side(server, model, tmp_path, n
         start_new_session=True,
     )
     deadline = time.monotonic() + 60
-    while not any('"block": 0' in path.read_text() for path in tmp_path.glob("out/samples/*.jsonl")):
+    while not any('"kind": "replicate", "block": 0' in path.read_text() for path in tmp_path.glob("out/samples/*.jsonl")):
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.05)
