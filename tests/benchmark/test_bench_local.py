@@ -204,7 +204,7 @@ def test_a_benchmark_never_loads_tensorflow(tiny_files, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_ctrl_c_leaves_no_process_and_no_half_written_result(tiny_files, tmp_path: Path, number, status) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", BENCH, str(tiny_files["small"]), "--budget", "60", "--out", str(tmp_path / "out"), "--json"],
+        [sys.executable, "-c", BENCH, str(tiny_files["small"]), "--budget", "10", "--out", str(tmp_path / "out"), "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "TMPDIR": str(tmp_path)},

@@ -47,6 +47,7 @@ def test_there_and_back(pair_of_files, tmp_path: Path) -> None:
     assert (folder / "samples-2.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_a_self_test_and_a_run_without_a_pause_travel_too(tiny_files, tmp_path: Path) -> None:
     write_bundle(tmp_path / "self.zip", [tiny_files["small"]], threads=1, budget_s=1.0, self_test=True)
     folder = unpacked(tmp_path / "self.zip", tmp_path / "self")
@@ -232,6 +233,7 @@ def test_a_device_that_never_came_to_rest_is_known_after_the_import(carried: Pat
     assert "not_settled" in {warning.kind for warning in imported(carried, tiny_files, tmp_path, restless).warnings}
 
 
+@pytest.mark.slow
 def test_a_run_without_a_pause_that_was_ended_early_is_not_lost(tiny_files, tmp_path: Path) -> None:
     files = [tiny_files["small"], tiny_files["large"]]
     write_bundle(tmp_path / "long.zip", files, threads=1, budget_s=1.0, sustained_s=7.0)
