@@ -155,17 +155,20 @@ def test_a_killed_host_leaves_no_process_and_no_changed_governor(ready, number) 
 
 
 def test_a_power_cut_is_mended_by_the_next_connection(ready) -> None:
-    """The keeper itself is killed: the journal on the device knows what the governor was."""
+    """Both ends are killed: the journal on the device knows what the governor was."""
     pi = ready()
-    with open_device(pi.address) as device:
-        said: list[str] = []
-        with device.keep("performance", said.append):
-            for pid in pi.processes_of(pi.process.pid):
-                if "--keep" in Path(f"/proc/{pid}/cmdline").read_bytes().decode():
-                    os.kill(pid, signal.SIGKILL)
-            assert pi.running() == []
-            assert pi.governor == "performance"
-        assert json.loads((pi.cache / "governor.json").read_text())
-        with device.keep(None, said.append):
-            assert pi.governor == "ondemand"
+    holder = subprocess.Popen([sys.executable, "-c", HOLDS, pi.address], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert holder.stdout.readline() == "held\n"
+        for pid in pi.processes_of(pi.process.pid):
+            if "--keep" in Path(f"/proc/{pid}/cmdline").read_bytes().decode():
+                os.kill(pid, signal.SIGKILL)
+    finally:
+        os.killpg(holder.pid, signal.SIGKILL)
+        holder.wait()
+    assert pi.running() == []
+    assert pi.governor == "performance"
+    assert json.loads((pi.cache / "governor.json").read_text())
+    with open_device(pi.address) as device, device.keep(None, lambda text: None):
+        assert pi.governor == "ondemand"
     assert not (pi.cache / "governor.json").exists()
