@@ -104,9 +104,9 @@ class Calls:
             raise DeviceError("the device stopped answering before its blocks were done", "measure again")
         return replicates
 
-    def warm_up(self, artifacts: int) -> None:
-        """Runs every artifact once, briefly, and uses nothing of it; a process that fails here is no reason to end."""
-        self.run([Block(TRIAL, tuple(range(artifacts)))], measure_s=0.1, min_count=3, max_count=100, timeout_s=TRIAL_TIMEOUT_S)
+    def warm_up(self, artifacts: int) -> list[ReplicateSample]:
+        """Runs every artifact once, briefly; its figures are not used, and a process that fails here is no reason to end."""
+        return self.run([Block(TRIAL, tuple(range(artifacts)))], measure_s=0.1, min_count=3, max_count=100, timeout_s=TRIAL_TIMEOUT_S)
 
     def trial(self, subjects: Sequence[Subject]) -> tuple[list[ReplicateSample], float]:
         """Runs every artifact once, briefly: it shows what can be run and what it costs, and warms the device up.
@@ -119,8 +119,7 @@ class Calls:
             DeviceError: The device failed.
         """
         started = time.monotonic()
-        order = tuple(range(len(subjects)))
-        replicates = self.run([Block(TRIAL, order)], measure_s=0.1, min_count=3, max_count=100, timeout_s=TRIAL_TIMEOUT_S)
+        replicates = self.warm_up(len(subjects))
         elapsed_s = time.monotonic() - started
         for replicate in replicates:
             if replicate.error:

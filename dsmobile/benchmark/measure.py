@@ -10,6 +10,7 @@ from typing import Any
 
 from device_bench.records import Block, ReplicateSample, Samples
 from dsmobile.benchmark.calls import Calls
+from dsmobile.benchmark.conditions import BUSY_CPU
 from dsmobile.benchmark.plan import LEAST_BLOCKS, Cost, Pace, blocks_per_call, orders, pace
 from dsmobile.benchmark.process import median_ns, paired, replicate_of
 from dsmobile.benchmark.result import Replicate
@@ -19,7 +20,7 @@ from dsmobile.devices.device import Device
 
 BUDGET_SPENT, PRECISION_REACHED = "budget", "precision"
 PATIENCE_SHARE, MOST_PATIENCE_S = 0.5, 120.0
-BUSY_CPU, HOT_C = 0.3, 75.0
+HOT_C = 75.0
 
 Progress = Callable[[str, float], None]
 

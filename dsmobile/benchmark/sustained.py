@@ -72,19 +72,18 @@ def _said(progress: Progress, share: float, text: str) -> None:
     progress(text, share)
 
 
-def over_time(path: str, moments: Sequence[Moment], window_s: float | None = None) -> Sustained:
-    """The beginning and the end of a run without a pause.
+def over_time(path: str, moments: Sequence[Moment]) -> Sustained:
+    """The beginning and the end of a run without a pause: a minute each, or a third of a shorter run.
 
     Args:
         path: The artifact's.
         moments: What it told, in order.
-        window_s: How long the beginning and the end are; None: a minute, or a third of a shorter run.
 
     Raises:
         DeviceError: There is too little of it.
     """
     total_s = moments[-1].at_s if moments else 0.0
-    window = min(WINDOW_S, total_s / 3) if window_s is None else window_s
+    window = min(WINDOW_S, total_s / 3)
     starts = [0.0, *(moment.at_s for moment in moments)]
     first = [moment for moment in moments if moment.at_s <= window + 0.5]
     last = [moment for start, moment in zip(starts, moments, strict=False) if start >= total_s - window - 0.5]
