@@ -15,6 +15,13 @@ from dsmobile.exporters.sniff import check_model_file
 
 KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
 _REFUSED = frozenset({"Lambda", "TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer"})
+_GROUPS = ("groups",)
+_SEPARABLE = ("groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint")
+# What Keras 2 wrote into these layers' configurations, without a meaning there, and Keras 3 refuses.
+_REFUSED_KEYS = {
+    **dict.fromkeys(("DepthwiseConv1D", "DepthwiseConv2D", "Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"), _GROUPS),
+    **dict.fromkeys(("SeparableConv1D", "SeparableConv2D"), _SEPARABLE),
+}
 _LARGEST_CONFIG_BYTES = 64 << 20
 _LARGEST_ARCHIVE_BYTES = 8 << 30
 
@@ -147,8 +154,10 @@ def _checked_config(raw: bytes | str, path: Path) -> Any:
         custom = str(module).partition(".")[0] not in ("keras", "builtins") if module else bool(part.get("registered_name"))
         if custom and name:
             raise ModelError(f"{path} needs the custom class {name}", "write it as Keras layers: code in a model file is never run")
-        if name == "DepthwiseConv2D" and isinstance(config, dict) and config.get("groups") == 1:
-            del config["groups"]
+        if name in _REFUSED_KEYS and isinstance(config, dict):
+            for key in _REFUSED_KEYS[name]:
+                if key != "groups" or config.get(key) == 1:
+                    config.pop(key, None)
     return _without_slashes(document)
 
 

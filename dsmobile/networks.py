@@ -13,7 +13,7 @@ from dsmobile.architectures.initialisation import he_normal, settle
 from dsmobile.architectures.pairs import find_pairs
 from dsmobile.architectures.twin import Twin, matching_alpha, standard_twin
 from dsmobile.errors import UsageError
-from dsmobile.exporters.calibration import Inputs, spread
+from dsmobile.exporters.calibration import Inputs, batch, spread_over
 from dsmobile.exporters.export import Network
 from dsmobile.exporters.request import ExportRequest
 from dsmobile.sources import Source, SourceOptions
@@ -27,10 +27,10 @@ def source_options(request: ExportRequest) -> SourceOptions:
 def prepare(source: Source, role: str, request: ExportRequest, inputs: Inputs, alpha: float | None) -> Network:
     """The network of one role, with weights that compute something; `alpha` is what `plan_twin` found."""
     seed = request.seed or 0
-    batch = spread(inputs, 8)
+    batches = batch(spread_over(inputs, 8))
     if source.random and role != "twin":
         he_normal(source.model, seed)
-        settle(source.model, batch)
+        settle(source.model, *batches)
     model, twin = source.model, {}
     if role == "twin":
         made = make_twin(source, request, alpha)
@@ -40,7 +40,7 @@ def prepare(source: Source, role: str, request: ExportRequest, inputs: Inputs, a
         elif made.fresh:
             he_normal(model, seed, made.fresh)
         if made.fresh or source.random:
-            settle(model, batch)
+            settle(model, *batches)
         twin = {
             "kind": request.twin,
             "same_function": made.same_function and request.twin == "standard",

@@ -16,7 +16,7 @@ from dsmobile.files import prepare_folder, refuse_overwriting
 
 SMALLEST_LOGIT = 1e-4
 Progress = Callable[[str, float], None]
-__all__ = ["ExportRequest", "bench", "evaluate", "export", "list_models", "quickstart", "report", "ship_android", "show_model"]
+__all__ = ["ExportRequest", "bench", "evaluate", "export", "inspect", "list_models", "quickstart", "report", "ship_android", "show_model"]
 RANDOM_WEIGHTS = "The weights are random: latency and size are valid, accuracy is not."
 RANDOM_TWIN = (
     "The twin's convolutions have random weights, since ReLUs stand where they were joined: its latency and size are valid, its accuracy is not."
@@ -77,20 +77,21 @@ def export(request: ExportRequest, progress: Progress = _silent) -> Exported:
     """
     from dsmobile.exporters.calibration import calibration_inputs
     from dsmobile.exporters.export import Exporter, Order, artifact_path
+    from dsmobile.exporters.onnx import Layout
     from dsmobile.exporters.request import check_fit, checked_recipes, formats_of
     from dsmobile.labels import read_labels, require_count
     from dsmobile.networks import plan_twin, prepare, source_options
     from dsmobile.preprocessing import parse
-    from dsmobile.sources import load, require_single_image
+    from dsmobile.sources import input_shapes, load
 
     recipes = checked_recipes(request)
     labels = read_labels(request.labels) if request.labels else ()
     preprocessing = parse(request.preprocess) if request.preprocess else None
     progress("loading the network", 0.0)
     source = load(request.source, source_options(request))
-    shape = require_single_image(source)
+    shapes = input_shapes(source)
     preprocessing = preprocessing or source.preprocessing
-    check_fit(preprocessing, shape, source.name)
+    check_fit(preprocessing, shapes, source.name)
     classes = int(source.model.outputs[0].shape[-1])
     if request.labels:
         require_count(labels, classes, request.labels)
@@ -98,7 +99,7 @@ def export(request: ExportRequest, progress: Progress = _silent) -> Exported:
     jobs = [(role, file_format, recipe) for role in roles for recipe in recipes for file_format in formats_of(request, recipe)]
     inputs = calibration_inputs(
         request.calibration,
-        shape=shape,
+        named_shapes=shapes,
         preprocessing=preprocessing,
         random_weights=source.random,
         quantized=any(recipe.quantized for recipe in recipes),
@@ -109,7 +110,10 @@ def export(request: ExportRequest, progress: Progress = _silent) -> Exported:
     twin_alpha = plan_twin(source, request)
     out = prepare_folder(request.out)
     refuse_overwriting([artifact_path(out, source.name, role, recipe.name, fmt) for role, fmt, recipe in jobs], force=request.force)
-    order = Order(out, request.head, request.io, request.target, preprocessing, labels, request.keep_failed, request.force)
+    order = Order(
+        out, request.head, request.io, request.target, preprocessing, labels, request.keep_failed, request.force,
+        Layout(request.layout, request.dynamic_batch),
+    )  # fmt: skip
     paths: list[Path] = []
     manifests: list[Any] = []
     left: list[str] = []
@@ -198,6 +202,13 @@ def evaluate(artifacts: list[Path], **options: Any) -> Any:
     from dsmobile.evaluation.evaluate import evaluate as run
 
     return run(artifacts, **options)
+
+
+def inspect(path: Path) -> Any:
+    """What is inside anybody's model file, and which runtime here takes it; see `dsmobile.inspection.inspect.inspect`."""
+    from dsmobile.inspection.inspect import inspect as run
+
+    return run(path)
 
 
 def bench(artifacts: list[Path], **options: Any) -> Any:

@@ -213,17 +213,14 @@ def _imagenet_weights(spec: ArchitectureSpec, options: SourceOptions) -> list[An
     return weights
 
 
-def require_single_image(source: Source) -> tuple[int, ...]:
-    """The shape of the network's one input, without the batch.
+def input_shapes(source: Source) -> dict[str, tuple[int, ...]]:
+    """The shape of each of the network's inputs, without the batch, by its name.
 
     Raises:
-        ModelError: Several inputs, or a size that is not fixed.
+        ModelError: A size is not fixed.
     """
-    if len(source.model.inputs) != 1:
-        raise ModelError(
-            f"{source.name} has {len(source.model.inputs)} inputs", "export a model with one input: split it, or bring the inputs together"
-        )
-    shape = tuple(source.model.inputs[0].shape[1:])
-    if None in shape:
-        raise ModelError(f"the input of {source.name} has no fixed size: {shape}", "save it with an input of fixed height and width")
-    return shape
+    shapes = {str(tensor.name): tuple(tensor.shape[1:]) for tensor in source.model.inputs}
+    for name, shape in shapes.items():
+        if None in shape:
+            raise ModelError(f"the input {name} of {source.name} has no fixed size: {shape}", "save it with an input of fixed height and width")
+    return shapes

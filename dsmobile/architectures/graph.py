@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,10 +53,12 @@ class Call:
         return self.outputs[0].shape
 
     @property
-    def constants(self) -> tuple[float, ...]:
-        """The numbers it was called with beside tensors: 3.0 of `x + 3.0`."""
+    def operands(self) -> tuple[Any, ...]:
+        """What an operator on tensors was called with, in order: None for a tensor of the graph, the value for a constant."""
+        import keras
+
         arguments = (*self._node.arguments.args, *self._node.arguments.kwargs.values())
-        return tuple(float(value) for value in arguments if isinstance(value, (int, float)) and not isinstance(value, bool))
+        return tuple(None if isinstance(value, keras.KerasTensor) else value for value in arguments)
 
     def apply(self, layer: Any, tensors: list[Any], **options: Any) -> tuple[Any, ...]:
         """Calls `layer` as this call's layer was called, with other tensors.
@@ -224,12 +226,12 @@ def free_name(wanted: str, taken: set[str]) -> str:
     return name
 
 
-def run(graph: Graph, batch: Any, visit: Callable[[Call, list[Any]], None]) -> tuple[Any, ...]:
+def run(graph: Graph, batches: Sequence[Any], visit: Callable[[Call, list[Any]], None]) -> tuple[Any, ...]:
     """Runs a batch through the graph call by call, at inference, holding only what is still needed.
 
     Args:
-        graph: Of a model with one input.
-        batch: Shape (count, ...).
+        graph: Of a model.
+        batches: For each input an array, shape (count, ...).
         visit: Called before each call with its input tensors.
 
     Returns:
@@ -240,7 +242,7 @@ def run(graph: Graph, batch: Any, visit: Callable[[Call, list[Any]], None]) -> t
     uses: dict[int, int] = {}
     for value in [value for call in graph.calls for value in call.inputs] + list(graph.outputs):
         uses[value.key] = uses.get(value.key, 0) + 1
-    tensors: dict[int, Any] = {graph.inputs[0].key: keras.ops.convert_to_tensor(batch)}
+    tensors: dict[int, Any] = {value.key: keras.ops.convert_to_tensor(batch) for value, batch in zip(graph.inputs, batches, strict=True)}
     for call in graph.calls:
         inputs = [tensors[value.key] for value in call.inputs]
         visit(call, inputs)

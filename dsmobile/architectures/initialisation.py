@@ -57,12 +57,12 @@ def _numbers(random: np.random.Generator, layer: Any, weight: Any) -> npt.NDArra
     return numbers.astype(np.float32)
 
 
-def settle(model: Any, batch: npt.NDArray[np.float32]) -> float:
+def settle(model: Any, *batches: npt.NDArray[np.float32]) -> float:
     """Sets every batch normalization's statistics to those of one batch, in order, and widens the logits where they are too narrow.
 
     Args:
-        model: A functional `keras.Model` with one input.
-        batch: Shape (count, height, width, channels).
+        model: A functional `keras.Model`.
+        *batches: For each input, shape (count, height, width, channels).
 
     Returns:
         The logits' standard deviation.
@@ -82,7 +82,7 @@ def settle(model: Any, batch: npt.NDArray[np.float32]) -> float:
         if call.kind in ("Dense", "Conv2D"):
             last[:] = [(call.layer, _deviation(call, inputs[0]))]
 
-    run(graph, batch, visit)
+    run(graph, batches, visit)
     if not last:
         return 1.0
     layer, deviation = last[0]

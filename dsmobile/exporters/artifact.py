@@ -16,7 +16,6 @@ SCHEMA = "dsmobile.artifact/1"
 ROLES = ("model", "separable", "twin")
 FORMATS = ("tflite", "onnx")
 SUFFIX = ".manifest.json"
-OUTPUT_NAME = "scores"
 
 
 @dataclass(frozen=True)
@@ -87,6 +86,10 @@ class Manifest:
         twin: How the twin was made, by layer; empty for other roles.
         probe: A seeded input and the first outputs that this machine computed for it.
         versions: Of dsmobile and of every library that took part.
+        correction: Inputs kept aside, what plain and corrected integers score on them, which of them the file holds.
+        layers: How many layers there are, how many compute in integers, which do not.
+        delegation: How many of a TFLite file's operators XNNPACK takes here, and in how many parts.
+        weights_sha256: Over all weights, scales and biases read back from the file; the same in TFLite and ONNX of the same integers.
     """
 
     file: str
@@ -112,6 +115,10 @@ class Manifest:
     twin: dict[str, Any] = field(default_factory=dict)
     probe: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    correction: dict[str, Any] = field(default_factory=dict)
+    layers: dict[str, Any] = field(default_factory=dict)
+    delegation: dict[str, Any] = field(default_factory=dict)
+    weights_sha256: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form."""

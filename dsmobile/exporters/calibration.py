@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dsmobile.dataset import Dataset, open_dataset
+from dsmobile.dataset.samples import spread as evenly
 from dsmobile.errors import DataError
+from dsmobile.files import sha256
 from dsmobile.pixels import resample
 from dsmobile.preprocessing import HOW, Preprocessing
 
@@ -21,6 +25,7 @@ SYNTHETIC = "synthetic"
 SYNTHETIC_COUNT = 16
 _CELLS = (2, 5, 12, 31)
 Floats = npt.NDArray[np.float32]
+Sample = tuple[Floats, ...]
 
 
 @dataclass(frozen=True)
@@ -28,14 +33,14 @@ class SyntheticInputs:
     """Seeded pictures: soft shapes of several sizes, of different brightness and contrast, within the input range.
 
     Args:
-        shape: Of one input, without the batch.
+        shapes: Of each of the network's inputs, without the batch.
         low: The input's lowest value.
         high: The input's highest value.
         count: How many.
         seed: Of the pictures.
     """
 
-    shape: tuple[int, ...]
+    shapes: tuple[tuple[int, ...], ...]
     low: float
     high: float
     count: int = SYNTHETIC_COUNT
@@ -51,22 +56,12 @@ class SyntheticInputs:
         """The hash of what makes them."""
         return hashlib.sha256(repr(self).encode()).hexdigest()
 
-    def inputs(self) -> Iterator[Floats]:
-        """One input at a time, shape (1, *shape)."""
+    def samples(self) -> Iterator[Sample]:
+        """One sample at a time: an array for each input, shape (1, ...)."""
         for number in range(self.count):
             random = np.random.default_rng([self.seed, number])
-            unit = self._picture(random) if len(self.shape) == 3 else random.random(self.shape)
-            yield (self.low + unit * (self.high - self.low)).astype(np.float32)[None]
-
-    def _picture(self, random: np.random.Generator) -> npt.NDArray[np.float64]:
-        height, width, channels = self.shape
-        picture = np.zeros(self.shape)
-        for cells in _CELLS:
-            coarse = random.integers(0, 256, (min(cells, height), min(cells, width), channels), dtype=np.uint8)
-            picture += resample(coarse, height, width) * random.random()
-        picture = (picture - picture.mean()) / (picture.std() + 1e-9)
-        unit: npt.NDArray[np.float64] = 0.5 + random.uniform(-0.25, 0.25) + picture * random.uniform(0.05, 0.35)
-        return np.clip(unit, 0.0, 1.0)
+            units = [_picture(random, shape) if len(shape) == 3 else random.random(shape) for shape in self.shapes]
+            yield tuple((self.low + unit * (self.high - self.low)).astype(np.float32)[None] for unit in units)
 
 
 @dataclass(frozen=True)
@@ -90,23 +85,96 @@ class DatasetInputs:
         """The hash of the files."""
         return self.dataset.digest
 
-    def inputs(self) -> Iterator[Floats]:
-        """One input at a time, shape (1, *shape)."""
+    def samples(self) -> Iterator[Sample]:
+        """One sample at a time: its only array, shape (1, ...)."""
         for sample in self.dataset:
-            yield sample[0]
+            yield (sample.x,)
 
 
-Inputs = SyntheticInputs | DatasetInputs
+@dataclass(frozen=True)
+class NamedArrays:
+    """Samples for a network of several inputs: an `.npz` with an array for each, by the input's name.
+
+    Args:
+        path: The file.
+        names: Of the network's inputs, in order.
+        shapes: Of the network's inputs, without the batch.
+        most: How many samples are taken, evenly spread.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    most: int
+
+    @property
+    def kind(self) -> str:
+        """What a manifest says."""
+        return "npz"
+
+    @cached_property
+    def _arrays(self) -> list[Floats]:
+        try:
+            with np.load(self.path, allow_pickle=False) as archive:
+                missing = [name for name in self.names if name not in archive]
+                arrays = [] if missing else [np.asarray(archive[name], np.float32) for name in self.names]
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise DataError(f"{self.path} cannot be read as an .npz: {error}", "save it again with numpy.savez") from error
+        if missing:
+            raise DataError(f"{self.path} has no array {missing[0]!r}", f"save one array for each input: {', '.join(self.names)}")
+        for name, array, shape in zip(self.names, arrays, self.shapes, strict=True):
+            if array.shape[1:] != shape or not len(array) or len(array) != len(arrays[0]):
+                raise DataError(
+                    f"{self.path}: {name} has the shape {array.shape}", f"give (count, {', '.join(map(str, shape))}), as many as of the others"
+                )
+            if not np.isfinite(array).all():
+                raise DataError(f"{self.path}: {name} holds values that are not finite", "check the data for NaN and infinity")
+        return arrays
+
+    @property
+    def count(self) -> int:
+        """How many."""
+        return min(self.most, len(self._arrays[0]))
+
+    @cached_property
+    def digest(self) -> str:
+        """The hash of the file."""
+        return sha256(self.path)
+
+    def samples(self) -> Iterator[Sample]:
+        """One sample at a time: an array for each input, shape (1, ...)."""
+        for place in evenly(len(self._arrays[0]), self.most):
+            yield tuple(array[place : place + 1] for array in self._arrays)
+
+
+def _picture(random: np.random.Generator, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    height, width, channels = shape
+    picture = np.zeros(shape)
+    for cells in _CELLS:
+        coarse = random.integers(0, 256, (min(cells, height), min(cells, width), channels), dtype=np.uint8)
+        picture += resample(coarse, height, width) * random.random()
+    picture = (picture - picture.mean()) / (picture.std() + 1e-9)
+    unit: npt.NDArray[np.float64] = 0.5 + random.uniform(-0.25, 0.25) + picture * random.uniform(0.05, 0.35)
+    return np.clip(unit, 0.0, 1.0)
+
+
+Inputs = SyntheticInputs | DatasetInputs | NamedArrays
 
 
 def calibration_inputs(
-    choice: str | None, *, shape: tuple[int, ...], preprocessing: Preprocessing | None, random_weights: bool, quantized: bool, count: int
+    choice: str | None,
+    *,
+    named_shapes: dict[str, tuple[int, ...]],
+    preprocessing: Preprocessing | None,
+    random_weights: bool,
+    quantized: bool,
+    count: int,
 ) -> Inputs:
     """Where calibration inputs come from.
 
     Args:
         choice: What a person gave: a folder, a `.npz`, `synthetic`, or nothing.
-        shape: Of the network's input, without the batch.
+        named_shapes: Of each of the network's inputs, without the batch, by its name.
         preprocessing: From RGB bytes to the input.
         random_weights: Whether the network's weights are random, so that any input serves.
         quantized: Whether any recipe asked for sets ranges by them.
@@ -120,24 +188,29 @@ def calibration_inputs(
             "int8 needs calibration inputs: they set the ranges of the activations",
             "give --calibration with a folder of about 100 typical images or an .npz of inputs; --calibration synthetic tries it without",
         )
+    shapes = tuple(named_shapes.values())
     if choice is not None and choice != SYNTHETIC:
-        dataset = open_dataset(Path(choice), preprocessing, None, count, (1, *shape))
+        if len(shapes) > 1:
+            if Path(choice).suffix.lower() != ".npz":
+                raise DataError(f"{choice} cannot give {len(shapes)} inputs", f"give an .npz with one array for each: {', '.join(named_shapes)}")
+            return NamedArrays(Path(choice), tuple(named_shapes), shapes, count)
+        dataset = open_dataset(Path(choice), preprocessing, None, count, (1, *shapes[0]))
         return DatasetInputs(dataset)
     if preprocessing is None and quantized and not random_weights:
         raise DataError("the range of the network's input is not known, and int8 needs it", HOW)
     low, high = preprocessing.input_range if preprocessing else (-1.0, 1.0)
-    return SyntheticInputs(shape, low, high)
+    return SyntheticInputs(shapes, low, high)
 
 
-def spread_over(inputs: Inputs, count: int) -> Iterator[Floats]:
-    """About `count` inputs, evenly spread, one at a time."""
+def spread_over(inputs: Inputs, count: int) -> Iterator[Sample]:
+    """About `count` samples, evenly spread, one at a time."""
     step = max(inputs.count // count, 1)
-    return islice((image for place, image in enumerate(inputs.inputs()) if place % step == 0), count)
+    return islice((sample for place, sample in enumerate(inputs.samples()) if place % step == 0), count)
 
 
-def spread(inputs: Inputs, count: int) -> Floats:
-    """The same in one batch."""
-    return np.concatenate(list(spread_over(inputs, count)))
+def batch(samples: Iterable[Sample]) -> tuple[Floats, ...]:
+    """Samples in one batch: an array for each input."""
+    return tuple(np.concatenate(arrays) for arrays in zip(*samples, strict=True))
 
 
 def record(inputs: Inputs) -> dict[str, Any]:

@@ -4,33 +4,35 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from device_bench.inputs import probe_input
 from dsmobile.errors import ConversionError, ParityError
 from dsmobile.exporters import onnx, tflite
-from dsmobile.exporters.artifact import Manifest, Parity, TensorInfo, write_manifest
-from dsmobile.exporters.calibration import Inputs, record, spread, spread_over
-from dsmobile.exporters.correction import MOST_INPUTS, corrected
+from dsmobile.exporters.artifact import Manifest, Parity, write_manifest
+from dsmobile.exporters.calibration import Inputs, Sample, record, spread_over
+from dsmobile.exporters.ends import file_tensors, with_ends
 from dsmobile.exporters.fold import fold
 from dsmobile.exporters.head import with_head
+from dsmobile.exporters.integers import Planned, Planner
+from dsmobile.exporters.onnx import Layout
 from dsmobile.exporters.operators import FoldedModel
-from dsmobile.exporters.parity import compare, require, run_file
-from dsmobile.exporters.quantization import LARGEST, QuantizedWeights, Range, observe, with_integer_weights
+from dsmobile.exporters.parity import Floats, compare, require, run_file
+from dsmobile.exporters.plan import Plan
+from dsmobile.exporters.planning import describe
+from dsmobile.exporters.quantization import LARGEST, REDUCED
+from dsmobile.exporters.readback import check_weights
 from dsmobile.exporters.recipe import Recipe
 from dsmobile.exporters.runners import Runner, dequantize, open_runner
+from dsmobile.exporters.xnnpack import xnnpack_partitions
 from dsmobile.files import explained, refuse_overwriting, sha256, write_bytes
 from dsmobile.preprocessing import Preprocessing
 
-REDUCED = 63  # 7-bit weights cannot saturate the 16-bit sums of x86 without VNNI
 LIBRARIES = ("dsmobile", "numpy", "tensorflow", "keras", "onnx", "onnxruntime", "ai-edge-litert")
 PROBE_SEED = 0
 SPLIT_ERROR = 1e-4
@@ -75,6 +77,7 @@ class Order:
         labels: One per class, or empty.
         keep_failed: Whether a file that fails its check is kept as `.failed`.
         force: Whether files may be overwritten.
+        layout: How an ONNX file's ends look.
     """
 
     out: Path
@@ -85,6 +88,7 @@ class Order:
     labels: tuple[str, ...] = ()
     keep_failed: bool = False
     force: bool = False
+    layout: Layout = field(default_factory=Layout)
 
 
 def artifact_path(out: Path, network_name: str, role: str, recipe: str, file_format: str) -> Path:
@@ -101,51 +105,28 @@ class Exporter:
         self.reference_model = headed.logits
         self.ends_in_softmax = headed.ends_in_softmax
         self.split = headed.split
-        self._integers: dict[int, tuple[FoldedModel, dict[str, QuantizedWeights]]] = {}
-        self._references: dict[int, tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]] = {}
+        self._references: dict[int, tuple[list[Sample], Floats]] = {}
         self.logits: FoldedModel = replace(fold(headed.logits), name=network.name)
+        self.planner = Planner(self.logits, inputs)
 
-    def integers(self, bound: int) -> tuple[FoldedModel, dict[str, QuantizedWeights]]:
-        """The network up to its logits with integer weights up to `bound` and corrected biases, and the integers."""
-        if bound not in self._integers:
-            integer, weights = with_integer_weights(self.logits, bound)
-            spread_inputs = spread_over(self.inputs, MOST_INPUTS)
-            self._integers[bound] = corrected(self.logits, integer, self.float_ranges, spread_inputs), weights
-        return self._integers[bound]
+    def references(self, count: int) -> tuple[list[Sample], Floats]:
+        """Samples for the comparison and the network's logits for them, its outputs one after another."""
+        if count not in self._references:
+            samples = list(spread_over(self.inputs, count))
+            logits = run_keras(self.reference_model, samples)
+            if self.split:
+                self._check_split(samples, logits)
+            self._references[count] = samples, logits
+        return self._references[count]
 
-    @cached_property
-    def float_ranges(self) -> dict[str, Range]:
-        """The range of every value of the network in float on the calibration inputs."""
-        return observe(self.logits, self.inputs.inputs())
-
-    @cached_property
-    def ranges(self) -> dict[str, Range]:
-        """The range of every value on the calibration inputs."""
-        return observe(self.whole(self.integers(LARGEST)[0]), self.inputs.inputs())
-
-    def whole(self, logits: FoldedModel) -> FoldedModel:
-        """A network up to its logits, as it is written: with its softmax where it has one."""
-        return logits.with_softmax() if self.ends_in_softmax else logits
-
-    def references(self, count: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Inputs for the comparison and the network's logits for them."""
-        import keras
-
-        if count in self._references:
-            return self._references[count]
-        batch = spread(self.inputs, count)
-        logits = np.concatenate([np.asarray(self.reference_model(keras.ops.convert_to_tensor(x[None]), training=False)) for x in batch])
-        if self.split:
-            self._check_split(batch, logits)
-        self._references[count] = batch, logits
-        return batch, logits
-
-    def _check_split(self, batch: npt.NDArray[np.float32], logits: npt.NDArray[np.float32]) -> None:
+    def _check_split(self, samples: list[Sample], logits: Floats) -> None:
         """Holds the softmax of the logits against the source itself, so that taking the softmax off cannot hide a fault."""
         import keras
 
-        whole = np.concatenate([np.asarray(self.network.model(keras.ops.convert_to_tensor(x[None]), training=False)) for x in batch])
-        error = float(np.abs(np.asarray(keras.ops.softmax(logits)) - whole).max())
+        whole = run_keras(self.network.model, samples)
+        classes = int(self.network.model.outputs[0].shape[-1])
+        softmax = np.asarray(keras.ops.softmax(logits.reshape(-1, classes))).reshape(whole.shape)
+        error = float(np.abs(softmax - whole).max())
         if not error <= SPLIT_ERROR:
             raise ConversionError(
                 f"{self.network.name} without its softmax is not the same network: its probabilities differ by {error:.3g}",
@@ -159,21 +140,25 @@ class Exporter:
             The file's path and its manifest.
 
         Raises:
-            ConversionError: A converter fails.
+            ConversionError: It cannot be written, or its weights read back are not those that were planned.
             ParityError: The file does not compute what the network computes; it is not left under its name.
-            OutputError: It cannot be written.
+            OutputError: The disk is full or the folder cannot be written.
         """
         path = artifact_path(self.order.out, self.network.name, self.network.role, recipe.name, file_format)
-        data = self._bytes(file_format, recipe)
+        planned = self._planned(recipe, file_format)
+        plan = with_ends(planned.plan, softmax=self.ends_in_softmax, io=self.order.io if recipe.integer_ends else "float32")
+        data = self._bytes(file_format, plan)
+        digest = check_weights(data, file_format, plan)
         with explained(path), tempfile.TemporaryDirectory(prefix=".dsmobile-", dir=self.order.out) as folder:
-            parity = self._parity(data, file_format, recipe, Path(folder))
+            parity = self._parity(file_format, recipe, planned.plan, Path(folder))
             try:
                 require(parity, recipe, path.name)
             except ParityError as error:
                 raise self._failed(path, data, error) from error
             written = Path(folder) / path.name
             write_bytes(written, data)
-            manifest = self._manifest(written, file_format, recipe, parity)
+            manifest = self._manifest(written, file_format, recipe, parity, plan)
+            manifest = replace(manifest, correction=planned.correction, weights_sha256=digest)
         json.dumps(manifest.to_json(), allow_nan=False)  # what cannot be recorded is not left under its name
         refuse_overwriting([path], force=self.order.force)
         write_bytes(path, data)
@@ -187,41 +172,33 @@ class Exporter:
         write_bytes(kept, data)
         return ParityError(f"{error.message} (kept as {kept.name})", error.advice)
 
-    def _bytes(self, file_format: str, recipe: Recipe) -> bytes:
-        if file_format == "onnx":
-            return self._onnx(recipe, self.whole)
-        if not recipe.quantized:
-            return tflite.write_float32(self.whole(self.logits))
-        return tflite.write_int8(self.whole(self.integers(LARGEST)[0]), self.inputs.inputs, self.order.io)
+    def _planned(self, recipe: Recipe, file_format: str) -> Planned:
+        return self.planner.planned(recipe, REDUCED if self.order.target == "x86" and file_format == "onnx" else LARGEST)
 
-    def _onnx(self, recipe: Recipe, end: Callable[[FoldedModel], FoldedModel]) -> bytes:
-        """The ONNX file of the network up to its logits, or of what `end` makes of that."""
-        if not recipe.quantized:
-            return onnx.write_float32(end(self.logits))
-        integer, weights = self.integers(REDUCED if self.order.target == "x86" else LARGEST)
-        return onnx.write_int8(end(integer), weights, self.ranges, self.order.io)
+    def _bytes(self, file_format: str, plan: Plan) -> bytes:
+        return tflite.write(plan) if file_format == "tflite" else onnx.write(plan, self.order.layout)
 
-    def _parity(self, data: bytes, file_format: str, recipe: Recipe, folder: Path) -> Parity:
+    def _parity(self, file_format: str, recipe: Recipe, plan: Plan, folder: Path) -> Parity:
         """Compares the file, or a sibling with the same integers and no softmax, with the network's logits."""
-        if self.ends_in_softmax:
-            data = tflite.without_softmax(data) if file_format == "tflite" else self._onnx(recipe, lambda logits: logits)
+        plan = with_ends(plan, softmax=False, io=self.order.io if recipe.integer_ends else "float32")
         sibling = folder / f"logits.{file_format}"
-        sibling.write_bytes(data)
-        batch, logits = self.references(recipe.parity_count)
-        measured = run_file(self._open(sibling, self.logits, recipe), batch)
-        return compare(logits, measured.transpose(0, 2, 3, 1) if file_format == "onnx" and measured.ndim == 4 else measured)
+        sibling.write_bytes(self._bytes(file_format, plan))
+        samples, logits = self.references(recipe.parity_count)
+        return compare(logits, run_file(self._open(sibling, file_format, plan), samples), self._classes)
 
-    def _open(self, path: Path, model: FoldedModel, recipe: Recipe) -> Runner:
-        if path.suffix == ".tflite" or not recipe.quantized or self.order.io == "float32":
-            return open_runner(path)
-        known_input, known_output = onnx.stored_as(model, self.ranges, self.order.io)
-        return open_runner(path, inputs=(known_input,), outputs=(known_output,))
+    @property
+    def _classes(self) -> int:
+        """How many numbers the first output has."""
+        return int(np.prod(self.logits.shape_of(self.logits.output)))
 
-    def _manifest(self, path: Path, file_format: str, recipe: Recipe, parity: Parity) -> Manifest:
+    def _open(self, path: Path, file_format: str, plan: Plan) -> Runner:
+        known_inputs, known_outputs = file_tensors(plan, file_format, self.order.layout)
+        return open_runner(path, inputs=known_inputs, outputs=known_outputs, reduced_range=self.order.target == "x86")
+
+    def _manifest(self, path: Path, file_format: str, recipe: Recipe, parity: Parity, plan: Plan) -> Manifest:
         network, order = self.network, self.order
         low, high = order.preprocessing.input_range if order.preprocessing else (-1.0, 1.0)
-        runner = self._open(path, self.whole(self.logits), recipe)
-        inputs = tuple(replace(tensor, layout=_layout(tensor, file_format)) for tensor in runner.inputs)
+        runner = self._open(path, file_format, plan)
         return Manifest(
             file=path.name,
             sha256=sha256(path),
@@ -231,10 +208,10 @@ class Exporter:
             pair_id=network.pair_id,
             format=file_format,
             recipe=recipe.name,
-            recipe_values={**recipe.to_json(), "io": order.io if recipe.quantized else "float32", "target": order.target},
+            recipe_values={**recipe.to_json(), "io": plan.io, "target": order.target},
             source=network.source,
-            inputs=inputs,
-            outputs=tuple(replace(tensor, layout=_layout(tensor, file_format)) for tensor in runner.outputs),
+            inputs=runner.inputs,
+            outputs=runner.outputs,
             head=order.head,
             ends_in_softmax=self.ends_in_softmax,
             preprocessing=order.preprocessing,
@@ -244,8 +221,10 @@ class Exporter:
             macs=network.macs,
             parameters=network.parameters,
             twin=network.twin,
-            probe=_probe(runner, inputs[0], low, high),
+            probe=_probe(runner, low, high),
             versions=versions(),
+            layers=describe(plan),
+            delegation=xnnpack_partitions(path)._asdict() if file_format == "tflite" else {},
         )
 
 
@@ -260,14 +239,23 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _layout(tensor: TensorInfo, file_format: str) -> str:
-    if len(tensor.shape) != 4:
-        return ""
-    return "nchw" if file_format == "onnx" else "nhwc"
+def run_keras(model: Any, samples: list[Sample]) -> Floats:
+    """What a Keras model gives for samples, its outputs one after another, shape (count, numbers)."""
+    import keras
+
+    found = []
+    for sample in samples:
+        tensors = [keras.ops.convert_to_tensor(array) for array in sample]
+        outputs = model(tensors if len(tensors) > 1 else tensors[0], training=False)
+        found.append(np.concatenate([np.asarray(part).reshape(1, -1) for part in keras.tree.flatten(outputs)], axis=1))
+    return np.concatenate(found)
 
 
-def _probe(runner: Runner, tensor: TensorInfo, low: float, high: float) -> dict[str, Any]:
-    """What this machine's runtime gives for a seeded input, so that another machine's can be held against it."""
-    image = probe_input(PROBE_SEED, tensor.shape, tensor.dtype, low, high, tensor.layout)
-    values = dequantize(runner.run_stored(image)[0], runner.outputs[0])
+def _probe(runner: Runner, low: float, high: float) -> dict[str, Any]:
+    """What this machine's runtime gives for seeded inputs, so that another machine's can be held against it."""
+    images = [
+        probe_input(PROBE_SEED + number, tensor.shape, tensor.dtype, low, high, tensor.layout or "nhwc")
+        for number, tensor in enumerate(runner.inputs)
+    ]
+    values = dequantize(runner.run_stored(*images)[0], runner.outputs[0])
     return {"seed": PROBE_SEED, "low": low, "high": high, "values": [float(value) for value in values.ravel()[:PROBE_VALUES]]}

@@ -24,7 +24,7 @@ def _gather_sigmoid(model: FoldedModel) -> FoldedModel:
         shifted = nodes.get(clipped.inputs[0]) if clipped else None
         if clipped is None or shifted is None or not (_is(last, 1 / 6, 0.0) and clipped.operator == Activation("relu6") and _is(shifted, 1.0, 3.0)):
             continue
-        if any(len(model.consumers(node.name)) != 1 or node.name == model.output for node in (clipped, shifted)):
+        if any(model.sole_reader(node.name) is None for node in (clipped, shifted)):
             continue
         nodes[last.name] = replace(last, operator=Activation("hard_sigmoid"), inputs=shifted.inputs)
         del nodes[clipped.name], nodes[shifted.name]
@@ -38,7 +38,7 @@ def _gather_swish(model: FoldedModel) -> FoldedModel:
             continue
         for value, gate_name in (product.inputs, product.inputs[::-1]):
             gate = nodes.get(gate_name)
-            if gate and gate.operator == Activation("hard_sigmoid") and gate.inputs == (value,) and len(model.consumers(gate_name)) == 1:
+            if gate and gate.operator == Activation("hard_sigmoid") and gate.inputs == (value,) and model.sole_reader(gate_name) is product:
                 nodes[product.name] = replace(product, operator=Activation("hard_swish"), inputs=(value,))
                 del nodes[gate_name]
                 break

@@ -1,20 +1,24 @@
 """What a folded network is made of: a few operators with their weights, in Keras's layouts, and the order in which they run.
 
 A folded network is a frozen value of names, shapes and numpy arrays: both exporters start from it, it can be pickled, and it needs neither
-Keras nor TensorFlow. Maps are (height, width, channels), without the batch.
+Keras nor TensorFlow. Between its inputs and outputs there are maps (height, width, channels) and vectors (channels,), without the batch; a
+sequence (length, channels) is a map of one row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]  # float32; float64 while it is being folded
 Pads = tuple[tuple[int, int], tuple[int, int]]
 NO_PADS: Pads = ((0, 0), (0, 0))
+OUTPUT_NAME = "scores"
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +62,24 @@ class DepthwiseConvolution:
 
 
 @dataclass(frozen=True, eq=False)
+class TransposedConvolution:
+    """A transposed convolution: every pixel of the input adds its weighted window to the output, `strides` apart.
+
+    Args:
+        kernel: Shape (height, width, outputs, inputs).
+        bias: Shape (outputs,).
+        strides: Down and across.
+        pads: What is cut off the whole output above and below, left and right; where the node's shape is larger than what is left, zeros
+            follow below and on the right.
+    """
+
+    kernel: Array
+    bias: Array
+    strides: tuple[int, int] = (1, 1)
+    pads: Pads = NO_PADS
+
+
+@dataclass(frozen=True, eq=False)
 class Dense:
     """A dense layer on a vector.
 
@@ -90,10 +112,23 @@ class Activation:
     Args:
         kind: One of `ACTIVATIONS`.
         slope: Of `leaky_relu`, below zero.
+        limit: Of `relu_limit`, the highest value.
     """
 
     kind: str
     slope: float = 0.0
+    limit: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class ParametricRelu:
+    """x above zero, slope * x below. Source: He et al., arXiv:1502.01852, section 2.1.
+
+    Args:
+        slopes: Shape (channels,), or the map's own.
+    """
+
+    slopes: Array
 
 
 @dataclass(frozen=True)
@@ -103,17 +138,38 @@ class Softmax:
 
 @dataclass(frozen=True)
 class Add:
-    """The sum of maps of one shape."""
+    """The sum of values of one rank; axes of size 1 are repeated."""
+
+
+@dataclass(frozen=True)
+class Subtract:
+    """The first of two values less the second."""
 
 
 @dataclass(frozen=True)
 class Multiply:
-    """The product of maps; a map of one pixel scales every pixel."""
+    """The product of values of one rank; a map of one pixel scales every pixel."""
+
+
+@dataclass(frozen=True)
+class Maximum:
+    """The largest of values of one rank, element by element."""
+
+
+@dataclass(frozen=True)
+class Minimum:
+    """The smallest of values of one rank, element by element."""
 
 
 @dataclass(frozen=True)
 class Concatenate:
-    """Maps one after another along the channels."""
+    """Values one after another.
+
+    Args:
+        axis: -1 for the channels; 0 for rows, 1 for columns of maps.
+    """
+
+    axis: int = -1
 
 
 @dataclass(frozen=True)
@@ -154,15 +210,41 @@ class Pad:
 
 
 @dataclass(frozen=True)
+class Crop:
+    """The map without its edges.
+
+    Args:
+        edges: Rows above and below, columns left and right that are cut off.
+    """
+
+    edges: Pads
+
+
+@dataclass(frozen=True)
+class Upsample:
+    """The map enlarged, pixel centres kept (half-pixel centres for `bilinear`).
+
+    Args:
+        kind: `nearest` or `bilinear`.
+        factors: Down and across.
+    """
+
+    kind: str
+    factors: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class Reshape:
     """The same numbers in another shape, the node's; in the order height, width, channels."""
 
 
-Operator = (
-    Convolution | DepthwiseConvolution | Dense | ScaleShift | Activation | Softmax | Add | Multiply | Concatenate | Pool | GlobalPool | Pad | Reshape
-)
-Weighted = Convolution | DepthwiseConvolution | Dense
-ACTIVATIONS = ("relu", "relu6", "leaky_relu", "elu", "sigmoid", "hard_sigmoid", "swish", "hard_swish", "tanh")
+Weighted = Convolution | DepthwiseConvolution | TransposedConvolution | Dense
+Merge = Add | Subtract | Multiply | Maximum | Minimum
+Operator = Weighted | ScaleShift | Activation | ParametricRelu | Softmax | Merge | Concatenate | Pool | GlobalPool | Pad | Crop | Upsample | Reshape
+ACTIVATIONS = (
+    "relu", "relu6", "relu_limit", "unit", "leaky_relu", "elu", "sigmoid", "hard_sigmoid", "swish", "hard_swish", "tanh", "gelu",
+)  # fmt: skip
+# `unit` clips to 0..1: what is left of a hard sigmoid whose scale and shift a convolution has taken in.
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,45 +264,92 @@ class Node:
     shape: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Input:
+    """An input of a network.
+
+    Args:
+        name: What files call it.
+        shape: Without the batch; a sequence keeps its rank of two.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class FoldedModel:
-    """A network with one input and one output, folded.
+    """A folded network.
 
     Args:
         name: The network's name.
-        input_name: Of its input.
-        input_shape: Without the batch.
+        inputs: In the source's order.
         nodes: In the order in which they run.
-        output: The node whose output is the network's.
+        outputs: The nodes whose outputs are the network's, in the source's order.
         left: What could not be folded, and why.
     """
 
     name: str
-    input_name: str
-    input_shape: tuple[int, ...]
+    inputs: tuple[Input, ...]
     nodes: tuple[Node, ...]
-    output: str
+    outputs: tuple[str, ...]
     left: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes)
 
+    @property
+    def input(self) -> Input:
+        """The first input: the only one of most networks."""
+        return self.inputs[0]
+
+    @property
+    def output(self) -> str:
+        """The first output: the only one of most networks."""
+        return self.outputs[0]
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """What files call the outputs, in order: `scores` where there is one."""
+        return (OUTPUT_NAME,) if len(self.outputs) == 1 else self.outputs
+
+    @cached_property
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        return {**{value.name: value.shape for value in self.inputs}, **{node.name: node.shape for node in self.nodes}}
+
+    @cached_property
+    def _consumers(self) -> dict[str, list[Node]]:
+        found: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            for name in dict.fromkeys(node.inputs):
+                found.setdefault(name, []).append(node)
+        return found
+
+    @cached_property
+    def _nodes(self) -> dict[str, Node]:
+        return {node.name: node for node in self.nodes}
+
+    def node(self, name: str) -> Node | None:
+        """The node that gives a value; None for an input."""
+        return self._nodes.get(name)
+
     def shape_of(self, name: str) -> tuple[int, ...]:
         """The shape of a value, without the batch."""
-        return self.input_shape if name == self.input_name else next(node.shape for node in self.nodes if node.name == name)
+        return self._shapes[name]
 
     def consumers(self, name: str) -> list[Node]:
         """The nodes that take a value."""
-        return [node for node in self.nodes if name in node.inputs]
+        return self._consumers.get(name, [])
+
+    def sole_reader(self, name: str) -> Node | None:
+        """The node that alone takes a value, which is no output of the network; None where there is no such node."""
+        readers = self.consumers(name)
+        return readers[0] if len(readers) == 1 and name not in self.outputs and readers[0].inputs.count(name) == 1 else None
 
     def with_softmax(self) -> FoldedModel:
-        """The same network with a softmax at its end."""
+        """The same network of one output with a softmax at its end."""
         node = Node(f"{self.output}_softmax", Softmax(), (self.output,), self.shape_of(self.output))
-        return replace(self, nodes=(*self.nodes, node), output=node.name)
-
-    def parameter_bytes(self, bytes_per_weight: int) -> int:
-        """What the kernels alone take in a file."""
-        return sum(node.operator.kernel.size for node in self.nodes if isinstance(node.operator, Weighted)) * bytes_per_weight
+        return replace(self, nodes=(*self.nodes, node), outputs=(node.name,))
 
 
 def output_channels(operator: Weighted) -> Array:
@@ -228,12 +357,17 @@ def output_channels(operator: Weighted) -> Array:
     kernel = operator.kernel
     if isinstance(operator, DepthwiseConvolution):
         return kernel.reshape(-1, kernel.shape[2] * kernel.shape[3]).T
+    if isinstance(operator, TransposedConvolution):
+        return kernel.transpose(2, 0, 1, 3).reshape(kernel.shape[2], -1)
     return kernel.reshape(-1, kernel.shape[-1]).T
 
 
 def from_output_channels(operator: Weighted, matrix: Array) -> Array:
     """The inverse of `output_channels`: a kernel in the operator's layout."""
-    return np.ascontiguousarray(matrix.T.reshape(operator.kernel.shape))
+    shape = operator.kernel.shape
+    if isinstance(operator, TransposedConvolution):
+        return np.ascontiguousarray(matrix.reshape(shape[2], shape[0], shape[1], shape[3]).transpose(1, 2, 0, 3))
+    return np.ascontiguousarray(matrix.T.reshape(shape))
 
 
 def same_pads(size: tuple[int, ...], kernel: tuple[int, int], strides: tuple[int, int], dilation: tuple[int, int] = (1, 1)) -> Pads:

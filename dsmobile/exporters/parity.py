@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from dsmobile.errors import ParityError
 from dsmobile.exporters.artifact import Parity
+from dsmobile.exporters.calibration import Sample
 from dsmobile.exporters.recipe import Recipe
 from dsmobile.exporters.runners import Runner
 
@@ -22,8 +23,8 @@ def sqnr_db(reference: npt.NDArray[np.floating], measured: npt.NDArray[np.floati
     return 10.0 * float(np.log10(signal / noise)) if signal else float("-inf")
 
 
-def compare(reference: Floats, measured: Floats) -> Parity:
-    """Two batches of logits, shape (count, ...).
+def compare(reference: Floats, measured: Floats, classes: int | None = None) -> Parity:
+    """Two batches of logits, shape (count, numbers); `classes` are as many of the first numbers as the first output has.
 
     Raises:
         ParityError: They differ in shape or a value is not finite.
@@ -32,19 +33,24 @@ def compare(reference: Floats, measured: Floats) -> Parity:
         raise ParityError(f"the file gives the shape {measured.shape}, the network {reference.shape}", "this is a fault in dsmobile: report it")
     if not np.isfinite(reference).all():
         raise ParityError("the network itself gives values that are not finite", "check its weights and --preprocess")
-    flat_reference, flat = reference.reshape(len(reference), -1), measured.reshape(len(measured), -1)
+    first_reference, first = reference[:, :classes], measured[:, :classes]
     return Parity(
         max_abs_error=float(np.abs(reference.astype(np.float64) - measured).max()),
         max_abs_reference=float(np.abs(reference).max()),
         sqnr_db=None if np.array_equal(reference, measured) else round(sqnr_db(reference, measured), 3),
-        top1_agreement=float((flat_reference.argmax(1) == flat.argmax(1)).mean()),
+        top1_agreement=float((first_reference.argmax(1) == first.argmax(1)).mean()),
         count=len(reference),
     )
 
 
-def run_file(runner: Runner, inputs: Floats) -> Floats:
-    """What a file gives for a batch of real-valued NHWC inputs, one by one."""
-    return np.concatenate([runner.run(inputs[place : place + 1])[0] for place in range(len(inputs))])
+def run_file(runner: Runner, samples: list[Sample]) -> Floats:
+    """What a file gives for real-valued samples, one by one: its outputs one after another in the network's order of axes, shape (count, numbers)."""
+    found = []
+    for sample in samples:
+        outputs = zip(runner.run_sample(sample), runner.outputs, strict=True)
+        turned = [values.transpose(0, 2, 3, 1) if info.layout == "nchw" else values for values, info in outputs]
+        found.append(np.concatenate([values.reshape(1, -1) for values in turned], axis=1))
+    return np.concatenate(found)
 
 
 def require(parity: Parity, recipe: Recipe, name: str) -> None:

@@ -1,13 +1,13 @@
-"""Integers for weights and activations, from which both formats are written.
+"""Integers for weights, and the ranges of activations.
 
-Weights: symmetric per output channel, s = max|w| / 127. Activations: asymmetric per tensor, from the lowest and highest value seen, zero
-included, so that padding is exact. Source: Jacob et al., arXiv:1712.05877, sections 2.1 and 3; Krishnamoorthi, arXiv:1806.08342, section 2.
+Weights: symmetric per output channel, s = max|w| / 127. Activations: from the lowest and highest value seen, zero included, so that padding is
+exact. Source: Jacob et al., arXiv:1712.05877, sections 2.1 and 3; Krishnamoorthi, arXiv:1806.08342, section 2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,23 +15,14 @@ import numpy.typing as npt
 
 from dsmobile.errors import ConversionError
 from dsmobile.exporters.execution import execute
-from dsmobile.exporters.operators import FoldedModel, Weighted, from_output_channels, output_channels
+from dsmobile.exporters.operators import FoldedModel, ParametricRelu, Weighted, from_output_channels, output_channels
+from dsmobile.exporters.plan import QuantizedWeights, Storage
 
 DEAD_CHANNEL = 1e-7
 LARGEST = 127
-
-
-@dataclass(frozen=True, eq=False)
-class QuantizedWeights:
-    """The integers of one layer.
-
-    Args:
-        integers: int8, in the operator's own layout.
-        scales: float32, shape (outputs,): weight = scale * integer.
-    """
-
-    integers: npt.NDArray[np.int8]
-    scales: npt.NDArray[np.float32]
+REDUCED = 63  # 7-bit weights cannot saturate the 16-bit sums of x86 without VNNI
+LARGEST_BIAS = 2.0**29  # in steps; leaves room in 32 bits for the correction and the sum itself
+Sample = Sequence[npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -41,64 +32,96 @@ class Range:
     low: float
     high: float
 
-    def quantization(self) -> tuple[float, int]:
-        """Scale and zero point for int8: real = scale * (integer - zero_point)."""
-        scale = float(np.float32((self.high - self.low) / 255.0)) or 1.0
-        zero_point = int(np.clip(np.rint(-128 - self.low / scale), -128, 127))
-        return scale, zero_point
+    def storage(self, dtype: str = "int8") -> Storage:
+        """How values of this range are stored: int8 asymmetric, int16 symmetric around 0."""
+        if dtype == "int16":
+            return Storage("int16", _scale(max(-self.low, self.high) / 32767.0), 0)
+        scale = _scale((self.high - self.low) / 255.0)
+        return Storage("int8", scale, int(np.clip(np.rint(-128 - self.low / scale), -128, 127)))
+
+    def __or__(self, other: Range) -> Range:
+        """The range that holds both."""
+        return Range(min(self.low, other.low), max(self.high, other.high))
 
 
-def quantize_weights(operator: Weighted, bound: int = LARGEST) -> QuantizedWeights:
-    """Rounds a layer's weights to the nearest integers from -bound to bound, per output channel."""
-    matrix = output_channels(operator).astype(np.float64)
-    largest = np.abs(matrix).max(axis=1)
-    alive = largest >= DEAD_CHANNEL
-    scales = np.where(alive, largest / bound, 1.0).astype(np.float32)
-    integers = np.where(alive[:, None], np.rint(matrix / scales[:, None].astype(np.float64)), 0.0)
-    rounded = np.clip(integers, -bound, bound).astype(np.float32)
-    return QuantizedWeights(from_output_channels(operator, rounded).astype(np.int8), scales)
+def _scale(step: float) -> float:
+    return float(np.float32(step)) or 1.0
 
 
-def with_integer_weights(model: FoldedModel, bound: int = LARGEST) -> tuple[FoldedModel, dict[str, QuantizedWeights]]:
-    """Replaces every weight by scale * integer, from which any per-channel converter finds the same integers again.
+def weight_scales(operator: Weighted, input_scale: float, bound: int = LARGEST) -> npt.NDArray[np.float32]:
+    """The scale of each output channel, shape (outputs,).
 
-    Returns:
-        The network, and the integers by node.
+    A channel whose bias would not fit its integer beside weights that small gets coarser weights; a dead one, whose weights are below
+    `DEAD_CHANNEL`, only has its bias.
+
+    Args:
+        operator: A layer with a kernel.
+        input_scale: Of the values it takes; 0 where these are no integers.
+        bound: The largest integer.
     """
-    found: dict[str, QuantizedWeights] = {}
-    nodes = []
-    for node in model:
-        if isinstance(node.operator, Weighted):
-            weights = quantize_weights(node.operator, bound)
-            found[node.name] = weights
-            matrix = output_channels(replace(node.operator, kernel=weights.integers.astype(np.float32))) * weights.scales[:, None]
-            node = replace(node, operator=replace(node.operator, kernel=from_output_channels(node.operator, matrix)))
-        nodes.append(node)
-    return replace(model, nodes=tuple(nodes)), found
+    largest = np.abs(output_channels(operator).astype(np.float64)).max(axis=1)
+    needed = largest / bound
+    if input_scale:
+        needed = np.maximum(needed, np.abs(operator.bias.astype(np.float64)) / (input_scale * LARGEST_BIAS))
+    return np.where(needed > 0.0, needed, 1.0).astype(np.float32)
 
 
-def observe(model: FoldedModel, inputs: Iterable[npt.NDArray[np.float32]]) -> dict[str, Range]:
+def quantize_weights(operator: Weighted, input_scale: float = 0.0, bound: int = LARGEST) -> QuantizedWeights:
+    """Rounds a layer's weights to the nearest integers from -bound to bound, per output channel.
+
+    Args:
+        operator: A layer with a kernel.
+        input_scale: Of the values it takes; 0 where these are no integers.
+        bound: The largest integer.
+    """
+    matrix = output_channels(operator).astype(np.float64)
+    scales = weight_scales(operator, input_scale, bound)
+    alive = np.abs(matrix).max(axis=1) >= DEAD_CHANNEL
+    integers = np.where(alive[:, None], np.rint(matrix / scales[:, None].astype(np.float64)), 0.0)
+    return from_integers(operator, np.clip(integers, -bound, bound), scales)
+
+
+def quantize_slopes(operator: ParametricRelu) -> QuantizedWeights:
+    """Rounds the slopes of a parametric ReLU to int8 of one scale."""
+    scale = np.asarray([np.abs(operator.slopes).max() / LARGEST or 1.0], np.float32)
+    return QuantizedWeights(np.rint(operator.slopes / scale).astype(np.int8), scale)
+
+
+def from_integers(operator: Weighted, matrix: npt.NDArray[Any], scales: npt.NDArray[np.float32]) -> QuantizedWeights:
+    """A layer's integers from those of its output channels, shape (outputs, weights of one output)."""
+    return QuantizedWeights(from_output_channels(operator, matrix.astype(np.float32)).astype(np.int8), scales)
+
+
+def real_kernel(operator: Weighted, weights: QuantizedWeights) -> npt.NDArray[np.float32]:
+    """The kernel that the integers stand for: scale * integer, in the operator's layout."""
+    from dataclasses import replace
+
+    matrix = output_channels(replace(operator, kernel=weights.integers.astype(np.float32))) * weights.scales[:, None]
+    return from_output_channels(operator, matrix)
+
+
+def observe(model: FoldedModel, inputs: Iterable[Sample]) -> dict[str, Range]:
     """The range of every value of a network over calibration inputs, one at a time.
 
     Args:
         model: The network.
-        inputs: Real-valued inputs, each of shape (1, *input_shape).
+        inputs: Real-valued, each an array for each input of the network, shape (1, ...).
 
     Raises:
         ConversionError: There is no input, or a value is not finite.
     """
     import tensorflow as tf
 
-    def extremes(image: Any) -> Any:
-        values = execute(model, image)
+    def extremes(sample: Any) -> Any:
+        values = execute(model, sample)
         return tf.stack([tf.reduce_min(values[name]) for name in values]), tf.stack([tf.reduce_max(values[name]) for name in values])
 
     compiled = tf.function(extremes, autograph=False)
-    names = [model.input_name, *(node.name for node in model)]
+    names = [*(value.name for value in model.inputs), *(node.name for node in model)]
     low, high = np.zeros(len(names)), np.zeros(len(names))
     count = 0
-    for image in inputs:
-        lows, highs = compiled(tf.constant(image))
+    for sample in inputs:
+        lows, highs = compiled([tf.constant(array) for array in sample])
         low, high = np.minimum(low, lows.numpy()), np.maximum(high, highs.numpy())
         count += 1
     if not count:

@@ -11,6 +11,13 @@ from typing import Any
 from dsmobile.errors import SpecError, nearest
 from dsmobile.files import recipes_folder
 
+KINDS = (("float32", "float32"), ("float16", "float32"), ("int8", "float32"), ("int8", "int8"), ("int8", "int16"))
+TFLITE_ONLY = {
+    ("int8", "float32"): "ONNX Runtime quantizes activations while it runs only through ConvInteger, which is slower than float32 on a phone",
+    ("int8", "int16"): "ONNX Runtime has no convolution with int16 activations",
+}
+CORRECTIONS = ("none", "bias", "rounding")
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -19,9 +26,11 @@ class Recipe:
     Args:
         name: The file's name without its ending.
         description: In one sentence.
-        weights: `float32` or `int8`.
-        activations: `float32` or `int8`.
+        weights: `float32`, `float16` or `int8`.
+        activations: `float32`, `int8` or `int16`.
         formats: The formats it can be written in.
+        correction: Of what rounding does: `none`, `bias`, or `rounding` for both of it.
+        max_drop: Points of top-1 that may be lost; the fewest layers for that stay in float32. None leaves none.
         max_error: Float recipes: largest difference allowed, times max(1, largest reference); 0 takes no part.
         min_sqnr_db: Integer recipes: least signal to quantization noise ratio in dB before the softmax; None takes no part.
         calibration_count: Inputs that set the activations' ranges, at most.
@@ -33,6 +42,8 @@ class Recipe:
     weights: str
     activations: str
     formats: tuple[str, ...]
+    correction: str
+    max_drop: float | None
     max_error: float
     min_sqnr_db: float | None
     calibration_count: int
@@ -41,6 +52,11 @@ class Recipe:
     @property
     def quantized(self) -> bool:
         """Whether activations are integers, so that calibration matters."""
+        return self.activations != "float32"
+
+    @property
+    def integer_ends(self) -> bool:
+        """Whether input and output may be integers too."""
         return self.activations == "int8"
 
     def to_json(self) -> dict[str, Any]:
@@ -66,7 +82,14 @@ def read_recipe(name: str) -> Recipe:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SpecError(f"the recipe {path} cannot be read: {error}", "compare it with export/int8.toml") from error
-    defaults: dict[str, Any] = {"max_error": 0.0, "min_sqnr_db": None, "calibration_count": 100, "parity_count": 8}
+    defaults: dict[str, Any] = {
+        "correction": "none",
+        "max_drop": None,
+        "max_error": 0.0,
+        "min_sqnr_db": None,
+        "calibration_count": 100,
+        "parity_count": 8,
+    }
     allowed = [field.name for field in fields(Recipe) if field.name != "name"]
     for key in document:
         if key not in allowed:
@@ -81,15 +104,30 @@ def read_recipe(name: str) -> Recipe:
 
 def _checked(recipe: Recipe, path: Path) -> Recipe:
     kinds = (recipe.weights, recipe.activations)
-    if kinds not in (("float32", "float32"), ("int8", "int8")):
-        raise SpecError(f"{path}: weights {kinds[0]} with activations {kinds[1]} are not supported", "take float32 with float32, or int8 with int8")
+    if kinds not in KINDS:
+        known = ", ".join(f"{weights} with {activations}" for weights, activations in KINDS)
+        raise SpecError(f"{path}: weights {kinds[0]} with activations {kinds[1]} are not supported", f"supported are weights and activations {known}")
     if not recipe.formats or any(name not in ("tflite", "onnx") for name in recipe.formats):
         raise SpecError(f"{path}: formats {recipe.formats} are not tflite or onnx", 'write formats = ["tflite", "onnx"]')
+    if "onnx" in recipe.formats and kinds in TFLITE_ONLY:
+        raise SpecError(
+            f"{path}: weights {kinds[0]} with activations {kinds[1]} cannot be written as ONNX: {TFLITE_ONLY[kinds]}", "take int8 with int8"
+        )
+    if recipe.correction not in CORRECTIONS:
+        raise SpecError(f"{path}: correction = {recipe.correction!r} is not known", f"take {', '.join(CORRECTIONS)}")
+    if recipe.correction != "none" and recipe.weights != "int8":
+        raise SpecError(f"{path}: there is nothing to correct in {recipe.weights} weights", 'write correction = "none"')
+    if recipe.max_drop is not None and not (_is_number(recipe.max_drop) and 0 < recipe.max_drop <= 100 and kinds == ("int8", "int8")):
+        raise SpecError(f"{path}: max_drop = {recipe.max_drop!r} does not fit", "give points of top-1, above 0 up to 100, beside int8 with int8")
     for key in ("calibration_count", "parity_count"):
         if type(getattr(recipe, key)) is not int or not 1 <= getattr(recipe, key) <= 100_000:
             raise SpecError(f"{path}: {key} = {getattr(recipe, key)!r} is not a whole number from 1 to 100000", "correct the value")
     for key in ("max_error", "min_sqnr_db"):
         value = getattr(recipe, key)
-        if (not isinstance(value, (int, float)) or not math.isfinite(value)) and (key, getattr(recipe, key)) != ("min_sqnr_db", None):
+        if not _is_number(value) and (key, getattr(recipe, key)) != ("min_sqnr_db", None):
             raise SpecError(f"{path}: {key} = {getattr(recipe, key)!r} is not a number", "correct the value")
     return recipe
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dsmobile.architectures.twin import KINDS
 from dsmobile.errors import DataError, UsageError
 from dsmobile.exporters.artifact import FORMATS
 from dsmobile.exporters.head import HEADS
-from dsmobile.exporters.recipe import Recipe, read_recipe
+from dsmobile.exporters.recipe import TFLITE_ONLY, Recipe, read_recipe
 from dsmobile.preprocessing import Preprocessing
 
 
@@ -36,6 +36,9 @@ class ExportRequest:
         out: The folder.
         force: Whether files may be overwritten.
         keep_failed: Whether a file that fails its check is kept as `.failed`.
+        max_drop: Points of top-1 that the recipe `mixed` may lose; None takes the recipe's.
+        layout: `nchw` or `nhwc`: of an ONNX file's images.
+        dynamic_batch: Whether an ONNX file takes any batch.
     """
 
     source: str
@@ -56,6 +59,9 @@ class ExportRequest:
     out: Path = Path("dsmobile-out")
     force: bool = False
     keep_failed: bool = False
+    max_drop: float | None = None
+    layout: str = "nchw"
+    dynamic_batch: bool = False
 
 
 def checked_recipes(request: ExportRequest) -> list[Recipe]:
@@ -70,6 +76,7 @@ def checked_recipes(request: ExportRequest) -> list[Recipe]:
         ("head", request.head, HEADS),
         ("io", request.io, ("float32", "uint8", "int8")),
         ("target", request.target, ("arm", "x86")),
+        ("layout", request.layout, ("nchw", "nhwc")),
         *(("format", value, FORMATS) for value in request.formats),
     ):
         if value not in allowed:
@@ -80,10 +87,22 @@ def checked_recipes(request: ExportRequest) -> list[Recipe]:
         raise UsageError(f"two recipes are called {max(stems, key=stems.count)}, and their files would be too", "give each recipe a name of its own")
     for recipe in recipes:
         if not formats_of(request, recipe):
-            raise UsageError(f"the recipe {recipe.name} cannot be written as {', '.join(request.formats)}", f"take --format {recipe.formats[0]}")
-    quantized = [recipe for recipe in recipes if recipe.quantized]
+            why = TFLITE_ONLY.get((recipe.weights, recipe.activations), "it is written for the other format only")
+            raise UsageError(
+                f"the recipe {recipe.name} cannot be written as {', '.join(request.formats)}: {why}", f"take --format {recipe.formats[0]}"
+            )
+    quantized = [recipe for recipe in recipes if recipe.integer_ends]
     if request.io != "float32" and not quantized:
         raise UsageError(f"--io {request.io} goes with an int8 recipe", "add --recipe int8, or leave --io away")
+    for name, given in (("layout nhwc", request.layout == "nhwc"), ("dynamic-batch", request.dynamic_batch)):
+        if given and "onnx" not in [file_format for recipe in recipes for file_format in formats_of(request, recipe)]:
+            raise UsageError(f"--{name} acts on ONNX files, and none is asked for", "add --format onnx, or leave it away")
+    if request.max_drop is not None and not any(recipe.max_drop for recipe in recipes):
+        raise UsageError("--max-drop acts on the recipe mixed", "add --recipe mixed, or leave --max-drop away")
+    if request.max_drop is not None:
+        if not 0 < request.max_drop <= 100:
+            raise UsageError(f"--max-drop {request.max_drop:g} is not above 0 and up to 100", "give points of top-1, 0.5 for one")
+        recipes = [replace(recipe, max_drop=request.max_drop) if recipe.max_drop else recipe for recipe in recipes]
     if request.target == "x86" and not (quantized and "onnx" in request.formats):
         raise UsageError("--target x86 acts on int8 ONNX files, and none is asked for", "add --recipe int8 --format onnx, or leave --target away")
     return recipes
@@ -94,10 +113,13 @@ def formats_of(request: ExportRequest, recipe: Recipe) -> list[str]:
     return [name for name in dict.fromkeys(request.formats) if name in recipe.formats]
 
 
-def check_fit(preprocessing: Preprocessing | None, shape: tuple[int, ...], name: str) -> None:
+def check_fit(preprocessing: Preprocessing | None, shapes: dict[str, tuple[int, ...]], name: str) -> None:
     """Raises where what preprocessing gives is not what the network takes."""
     if preprocessing is None:
         return
+    if len(shapes) != 1:
+        raise UsageError(f"--preprocess does not apply to {name}, which has {len(shapes)} inputs", "give --calibration with an .npz of its inputs")
+    (shape,) = shapes.values()
     given = (*(preprocessing.crop or shape[:2]), preprocessing.channels)
     if len(shape) != 3 or given != shape:
         raise DataError(

@@ -6,7 +6,7 @@ import importlib.util
 import os
 import platform
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ _UNKNOWN = -1
 
 
 class Runner(ABC):
-    """An open model file with one input.
+    """An open model file.
 
     Args:
         path: The file.
@@ -66,10 +66,17 @@ class Runner(ABC):
         """
         return self.run_stored(quantize(arrange(x, self.input, self.path.name, self.layout_hint), self.input))
 
-    def run_stored(self, stored: Array) -> list[Array]:
-        """One inference on an input as the file stores it: its own type and order of axes."""
+    def run_sample(self, sample: Sequence[Array]) -> list[Floats]:
+        """One inference in real numbers on an array for each input, in the file's order; as `run` otherwise."""
+        if len(sample) != len(self.inputs):
+            raise DataError(f"{self.path} takes {len(self.inputs)} inputs, not {len(sample)}", "give one array for each input")
+        stored = [quantize(arrange(x, info, self.path.name, self.layout_hint), info) for x, info in zip(sample, self.inputs, strict=True)]
+        return [dequantize(values, info) for values, info in zip(self.run_stored(*stored), self.outputs, strict=True)]
+
+    def run_stored(self, *stored: Array) -> list[Array]:
+        """One inference on inputs as the file stores them: its own types and order of axes."""
         try:
-            return self._invoke(np.ascontiguousarray(stored))
+            return self._invoke([np.ascontiguousarray(array) for array in stored])
         except (ModelError, DataError):
             raise
         except Exception as error:
@@ -87,7 +94,7 @@ class Runner(ABC):
         return self.inputs[0]
 
     @abstractmethod
-    def _invoke(self, stored: Array) -> list[Array]: ...
+    def _invoke(self, stored: Sequence[Array]) -> list[Array]: ...
 
 
 def open_runner(
@@ -98,6 +105,7 @@ def open_runner(
     outputs: tuple[TensorInfo, ...] = (),
     layout: str = "",
     reduced_range: bool = False,
+    data: bytes | None = None,
 ) -> Runner:
     """Opens a file that we trust.
 
@@ -108,14 +116,15 @@ def open_runner(
         outputs: What the manifest says of the outputs.
         layout: `nhwc` or `nchw`, where a person said it; used where neither the manifest nor the shape of what is given tells.
         reduced_range: Whether the weights have 7 bits, with which no int8 kernel saturates.
+        data: What is opened instead of the file's own bytes: the same network with other outputs.
 
     Raises:
         ModelError: The runtime refuses the file.
     """
     openers: dict[str, Callable[[], Runner]] = {
-        ".tflite": lambda: LiteRTRunner(path, threads),
-        ".lite": lambda: LiteRTRunner(path, threads),
-        ".onnx": lambda: OnnxRunner(path, threads, reduced_range=reduced_range),
+        ".tflite": lambda: LiteRTRunner(path, threads, data),
+        ".lite": lambda: LiteRTRunner(path, threads, data),
+        ".onnx": lambda: OnnxRunner(path, threads, reduced_range=reduced_range, data=data),
     }
     opener = openers.get(path.suffix.lower())
     if opener is None:
@@ -135,24 +144,27 @@ def open_runner(
 class LiteRTRunner(Runner):
     """A TFLite file in LiteRT's interpreter, with its default delegate (XNNPACK)."""
 
-    def __init__(self, path: Path, threads: int) -> None:
-        """Opens the file."""
+    def __init__(self, path: Path, threads: int, data: bytes | None = None) -> None:
+        """Opens the file, or `data` in its place."""
         from ai_edge_litert.interpreter import Interpreter
 
         with captured_stderr():  # it announces its delegate there
-            self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
+            self._interpreter = Interpreter(model_path=None if data else str(path), model_content=data, num_threads=threads)
             self._interpreter.allocate_tensors()
         self._details = self._interpreter.get_output_details()
         inputs = self._interpreter.get_input_details()
         super().__init__(path, "litert", tuple(map(_tflite_info, inputs)), tuple(map(_tflite_info, self._details)))
-        self._index = inputs[0]["index"] if inputs else 0
 
-    def _invoke(self, stored: Array) -> list[Array]:
+    def _invoke(self, stored: Sequence[Array]) -> list[Array]:
         interpreter = self._interpreter
-        if tuple(interpreter.get_input_details()[0]["shape"]) != stored.shape:
-            interpreter.resize_tensor_input(self._index, stored.shape, strict=True)
+        details = interpreter.get_input_details()
+        resized = [(detail, array) for detail, array in zip(details, stored, strict=True) if tuple(detail["shape"]) != array.shape]
+        for detail, array in resized:
+            interpreter.resize_tensor_input(detail["index"], array.shape, strict=True)
+        if resized:
             interpreter.allocate_tensors()
-        interpreter.set_tensor(self._index, stored)
+        for detail, array in zip(details, stored, strict=True):
+            interpreter.set_tensor(detail["index"], array)
         interpreter.invoke()
         return [interpreter.get_tensor(detail["index"]) for detail in self._details]
 
@@ -160,8 +172,8 @@ class LiteRTRunner(Runner):
 class OnnxRunner(Runner):
     """An ONNX file in ONNX Runtime on the CPU, with int8 kernels that do not saturate."""
 
-    def __init__(self, path: Path, threads: int, *, reduced_range: bool = False) -> None:
-        """Opens the file."""
+    def __init__(self, path: Path, threads: int, *, reduced_range: bool = False, data: bytes | None = None) -> None:
+        """Opens the file, or `data` in its place."""
         os.environ["ORT_DISABLE_TELEMETRY"] = "1"
         import onnxruntime
 
@@ -173,15 +185,15 @@ class OnnxRunner(Runner):
         exact = exact_kernels(holds_int8_operators(str(path)), reduced_range, platform.machine(), features)
         if exact == "x64quantprecision":
             options.add_session_config_entry("session.x64quantprecision", "1")
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(data or str(path), options, providers=["CPUExecutionProvider"])
         inputs, outputs = (tuple(map(_onnx_info, nodes)) for nodes in (self._session.get_inputs(), self._session.get_outputs()))
         if any(np.dtype(info.dtype).kind in "iu" for info in inputs + outputs) and importlib.util.find_spec("onnx"):
             known = boundary_quantization(path)
             inputs, outputs = (tuple(_with_quantization(info, known) for info in infos) for infos in (inputs, outputs))
         super().__init__(path, "onnxruntime", inputs, outputs, exact)
 
-    def _invoke(self, stored: Array) -> list[Array]:
-        outputs = self._session.run(None, {self.input.name: stored})
+    def _invoke(self, stored: Sequence[Array]) -> list[Array]:
+        outputs = self._session.run(None, {info.name: array for info, array in zip(self.inputs, stored, strict=True)})
         if not all(isinstance(output, np.ndarray) for output in outputs):
             raise ModelError(f"{self.path} has outputs that are no tensors", "export the model without the sequence or map at its end")
         return list(outputs)

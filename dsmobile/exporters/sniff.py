@@ -56,6 +56,8 @@ def _head(path: Path) -> bytes:
     if not path.exists():
         raise ModelError(f"{path} does not exist", "check the path")
     if path.is_dir():
+        if (path / "saved_model.pb").is_file():
+            raise ModelError(f"{path} is a TensorFlow SavedModel folder, not a model file", "save it as .keras, or convert it to .tflite or .onnx")
         raise ModelError(f"{path} is a folder, not a model file", f"give a file that ends in {', '.join(ENDINGS)}")
     if not path.is_file():
         raise ModelError(f"{path} is not a regular file", "give a model file")
@@ -165,8 +167,10 @@ def _onnx_problem(path: Path) -> str:
             seen.add(field)
     except _OutsideError:
         return "it is cut short" if 1 in seen or seen & {2, 3, 8} else "it is no protocol buffer"
-    if _GRAPH not in seen or _OPSET_IMPORT not in seen:
+    if _GRAPH not in seen:
         return "it holds no graph"
+    if _OPSET_IMPORT not in seen:
+        return "it names no opset, as files written before ONNX 1.0"
     return ""
 
 

@@ -1,78 +1,90 @@
-"""A folded network as a TFLite file, through TensorFlow's converter: batch 1, weights as constants, a named signature."""
+"""A network as a TFLite file, written from its plan: batch 1, weights as constants, a named signature.
+
+The file is written directly, without TensorFlow's converter: so it carries exactly the integers of the plan, the same as the ONNX file, and
+every layer may have a precision of its own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
 
-import numpy as np
-import numpy.typing as npt
-
-from dsmobile.architectures.backend import captured_stderr
 from dsmobile.errors import ConversionError
-from dsmobile.exporters.artifact import OUTPUT_NAME
-from dsmobile.exporters.execution import execute
-from dsmobile.exporters.operators import FoldedModel
+from dsmobile.exporters import tflite_layers as layers
+from dsmobile.exporters import tflite_operators as others
+from dsmobile.exporters.operators import (
+    Activation,
+    Add,
+    Concatenate,
+    Convolution,
+    Crop,
+    Dense,
+    DepthwiseConvolution,
+    GlobalPool,
+    Maximum,
+    Minimum,
+    Multiply,
+    Pad,
+    ParametricRelu,
+    Pool,
+    Reshape,
+    ScaleShift,
+    Softmax,
+    Subtract,
+    TransposedConvolution,
+    Upsample,
+)
+from dsmobile.exporters.plan import Plan
+from dsmobile.exporters.tflite_graph import OURS
+from dsmobile.exporters.tflite_values import Values
 
-_IO_TYPES = ("float32", "uint8", "int8")
+_WRITERS: dict[type, Callable[..., None]] = {
+    Convolution: layers.convolution,
+    DepthwiseConvolution: layers.convolution,
+    TransposedConvolution: layers.transposed_convolution,
+    Dense: layers.dense,
+    ScaleShift: others.scale_shift,
+    Activation: others.activation,
+    ParametricRelu: others.parametric_relu,
+    Softmax: others.softmax,
+    Add: others.merge,
+    Subtract: others.merge,
+    Multiply: others.merge,
+    Maximum: others.merge,
+    Minimum: others.merge,
+    Concatenate: others.concatenate,
+    Pool: others.pool,
+    GlobalPool: others.global_pool,
+    Pad: others.zeros_around,
+    Crop: others.crop,
+    Upsample: others.upsample,
+    Reshape: others.reshape,
+}
+_TAKES_ACTIVATIONS = (Convolution, DepthwiseConvolution, TransposedConvolution, Dense, Add, Subtract, Multiply)
 
 
-def write_float32(model: FoldedModel) -> bytes:
-    """Writes a network in float32.
-
-    Raises:
-        ConversionError: The converter fails, or the file lacks weights.
-    """
-    return _convert(model, lambda converter, _: converter, bytes_per_weight=4)
-
-
-def write_int8(model: FoldedModel, calibration: Callable[[], Iterable[npt.NDArray[np.float32]]], io: str = "float32") -> bytes:
-    """Writes a network with int8 weights per channel and int8 activations.
+def write(plan: Plan) -> bytes:
+    """Writes a network as one TFLite file.
 
     Args:
-        model: A network whose weights are scale * integer.
-        calibration: Gives real-valued inputs anew at each call, each of shape (1, *input_shape).
-        io: Type of input and output: float32, uint8 or int8.
+        plan: What the file holds.
+
+    Returns:
+        The file's bytes: the same for the same plan.
 
     Raises:
-        ConversionError: The converter fails, or the file lacks weights.
+        ConversionError: The plan asks for something that TFLite cannot hold or compute.
     """
-
-    def configure(converter: Any, tf: Any) -> Any:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: ([image] for image in calibration())
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = getattr(tf, io)
-        return converter
-
-    return _convert(model, configure, bytes_per_weight=1)
-
-
-def _convert(model: FoldedModel, configure: Any, *, bytes_per_weight: int) -> bytes:
-    import tensorflow as tf
-
-    module = tf.Module()
-    signature = [tf.TensorSpec((1, *model.input_shape), tf.float32, name=model.input_name)]
-    module.run = tf.function(lambda image: {OUTPUT_NAME: execute(model, image)[model.output]}, input_signature=signature, autograph=False)
-    with captured_stderr() as log:
-        try:
-            converter = tf.lite.TFLiteConverter.from_concrete_functions([module.run.get_concrete_function()], module)
-            data = bytes(configure(converter, tf).convert())
-        except Exception as error:
-            first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            raise ConversionError(f"TensorFlow could not convert {model.name} to TFLite: {first[:300]}", _advice(log())) from error
-    weights = model.parameter_bytes(bytes_per_weight)
-    if len(data) < weights:
-        raise ConversionError(
-            f"the TFLite file of {model.name} has {len(data)} bytes, fewer than its weights' {weights}",
-            "this is a fault in dsmobile: report it",
-        )
-    return data
-
-
-def _advice(log: str) -> str:
-    last = [line for line in log.splitlines() if "error" in line.lower()][-1:]
-    return f"TensorFlow says: {last[0][:300]}" if last else "export float32 alone with --recipe float32 to see whether the network itself converts"
+    values = Values(plan)
+    values.open()
+    for node in plan.model:
+        if node.name in plan.fused:
+            continue
+        taken_in = plan.fused_activation(node)
+        if taken_in is not None and not isinstance(node.operator, _TAKES_ACTIVATIONS):
+            kind = type(node.operator).__name__
+            raise ConversionError(f"TFLite's {kind} takes in no activation, and the plan wants {taken_in.name!r} in it", OURS)
+        _WRITERS[type(node.operator)](values, node, node.operator)
+    return values.close()
 
 
 def without_softmax(data: bytes) -> bytes:

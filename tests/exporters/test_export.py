@@ -11,9 +11,10 @@ import pytest
 
 from dsmobile import pipeline
 from dsmobile.errors import ConversionError, DataError, ModelError, OutputError, ParityError, UsageError
-from dsmobile.exporters import quantization
+from dsmobile.exporters import planning
 from dsmobile.exporters.artifact import read_manifest
 from dsmobile.exporters.parity import sqnr_db
+from dsmobile.exporters.plan import QuantizedWeights
 from dsmobile.exporters.runners import open_runner
 from dsmobile.pipeline import ExportRequest
 
@@ -180,33 +181,43 @@ def test_heads(head: str, sums_to_one: bool, tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_wrong_is_not_left_under_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = quantization.quantize_weights
+    real = planning.quantize_weights
 
-    def spoiled(operator: Any, bound: int = 127) -> quantization.QuantizedWeights:
-        found = real(operator, bound)
-        return quantization.QuantizedWeights((-found.integers).astype(np.int8), found.scales)
+    def spoiled(operator: Any, input_scale: float = 0.0, bound: int = 127) -> QuantizedWeights:
+        found = real(operator, input_scale, bound)
+        return QuantizedWeights((-found.integers).astype(np.int8), found.scales)
 
-    monkeypatch.setattr(quantization, "quantize_weights", spoiled)
-    request = ExportRequest("mobilenet_v1", recipes=("int8",), formats=("onnx",), out=tmp_path, **SMALL)
+    monkeypatch.setattr(planning, "quantize_weights", spoiled)
+    request = ExportRequest("mobilenet_v1", recipes=("int8-plain",), formats=("onnx",), out=tmp_path, **SMALL)
     with pytest.raises(ParityError, match="dB"):
         pipeline.export(request)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ParityError, match="failed"):
         pipeline.export(ExportRequest(**{**request.__dict__, "keep_failed": True}))
-    assert [path.name for path in tmp_path.iterdir()] == ["mobilenet_v1_0.25_64-model-int8.onnx.failed"]
+    assert [path.name for path in tmp_path.iterdir()] == ["mobilenet_v1_0.25_64-model-int8-plain.onnx.failed"]
 
 
 def test_float32_parity_catches_a_small_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dsmobile.exporters import onnx
+    """Padding on the wrong side, the classic fault, moves the image by one pixel."""
+    from dsmobile.exporters import onnx_operators
 
-    real = onnx._Writer._weights
-
-    def spoiled(self: Any, node: Any, operator: Any, kernel: Any) -> Any:
-        return real(self, node, operator, kernel * np.float32(1.001))
-
-    monkeypatch.setattr(onnx._Writer, "_weights", spoiled)
+    monkeypatch.setattr(onnx_operators, "_pads", lambda pads: [pads[0][1], pads[1][1], pads[0][0], pads[1][0]])
     with pytest.raises(ParityError, match="differs"):
         pipeline.export(ExportRequest("mobilenet_v1", recipes=("float32",), formats=("onnx",), out=tmp_path, **SMALL))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_are_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dsmobile.exporters import onnx
+
+    real = onnx._Writer.constant
+
+    def spoiled(self: Any, name: str, array: Any) -> str:
+        return str(real(self, name, array + np.ones((), array.dtype) if name.endswith(".bias") and array.size == 10 else array))
+
+    monkeypatch.setattr(onnx._Writer, "constant", spoiled)
+    with pytest.raises(ConversionError, match="the biases of the layer 'classifier' are not in the onnx file"):
+        pipeline.export(ExportRequest("mobilenet_v1", recipes=("int8",), formats=("onnx",), out=tmp_path, **SMALL))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -379,7 +390,8 @@ def test_what_cannot_be_written_rightly_is_refused(tmp_path: Path) -> None:
     refused = {
         "different ranks": keras.Model(image, layers.Multiply()([x, gate])),
         "axis": keras.Model(image, layers.Softmax(axis=1)(x)),
-        "its activation is a layer": keras.Model(image, layers.Conv2D(4, 3, activation=layers.LeakyReLU(0.3))(image)),
+        "activation 'selu'": keras.Model(image, layers.Conv2D(4, 3, activation="selu")(image)),
+        "its activation is a layer": keras.Model(image, layers.Conv2D(4, 3, activation=layers.LayerNormalization())(image)),
     }
     for number, (words, model) in enumerate(refused.items()):
         (tmp_path / str(number)).mkdir()

@@ -1,0 +1,145 @@
+"""Makes the plan of a recipe, and ships what is best on inputs kept aside: corrected weights and biases, or plain ones.
+
+A fifth of the calibration inputs takes no part in the correction; every candidate is written, run and compared with the network on them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dsmobile.exporters import tflite
+from dsmobile.exporters.calibration import SYNTHETIC, Inputs, Sample
+from dsmobile.exporters.correction import FEWEST_INPUTS, correct
+from dsmobile.exporters.execution import execute
+from dsmobile.exporters.lowering import lower
+from dsmobile.exporters.operators import FoldedModel
+from dsmobile.exporters.parity import sqnr_db
+from dsmobile.exporters.plan import Plan
+from dsmobile.exporters.planning import float_plan, integer_plan, weights_plan
+from dsmobile.exporters.quantization import LARGEST, Range, observe
+from dsmobile.exporters.recipe import Recipe
+from dsmobile.exporters.runners import LiteRTRunner
+
+ASIDE = 5  # one in five
+MOST_ASIDE = 64
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """A plan, and how it came about.
+
+    Args:
+        plan: Of the network up to its logits, with float inputs and outputs.
+        correction: What a manifest says: inputs kept aside, each candidate's figures on them, which is shipped.
+    """
+
+    plan: Plan
+    correction: dict[str, Any] = field(default_factory=dict)
+
+
+class Planner:
+    """Makes one network's plans; what several have in common is computed once.
+
+    Args:
+        model: The network up to its logits, folded.
+        inputs: The calibration inputs.
+    """
+
+    def __init__(self, model: FoldedModel, inputs: Inputs) -> None:
+        """See the class."""
+        self.model, self.inputs = model, inputs
+        self._plans: dict[tuple[Any, ...], Planned] = {}
+
+    def planned(self, recipe: Recipe, bound: int = LARGEST) -> Planned:
+        """The plan of a recipe; `bound` is the largest integer of a weight."""
+        key = (recipe.weights, recipe.activations, recipe.correction, bound)
+        if key not in self._plans:
+            self._plans[key] = self._make(recipe, bound)
+        return self._plans[key]
+
+    @cached_property
+    def lowered(self) -> FoldedModel:
+        """The network in operators that have integer kernels."""
+        return lower(self.model)
+
+    @cached_property
+    def ranges(self) -> dict[str, Range]:
+        """The range of every value of the lowered network."""
+        return observe(self.lowered, self.inputs.samples())
+
+    @cached_property
+    def aside(self) -> list[Sample]:
+        """The samples that take no part in the correction."""
+        found = [sample for place, sample in enumerate(self.inputs.samples()) if place % ASIDE == ASIDE - 1]
+        return found[:: -(-len(found) // MOST_ASIDE)] if found else []
+
+    @cached_property
+    def logits_aside(self) -> Floats:
+        """What the network gives for them in float, shape (count, numbers)."""
+        return run_float(self.lowered, self.aside)
+
+    def _make(self, recipe: Recipe, bound: int) -> Planned:
+        if recipe.weights != "int8":
+            return Planned(float_plan(self.model, half=recipe.weights == "float16"))
+        if recipe.quantized:
+            model = self.lowered if recipe.activations == "int8" else self.model
+            ranges = self.ranges if model is self.lowered else observe(model, self.inputs.samples())
+            plain = integer_plan(model, ranges, dtype=recipe.activations, bound=bound)
+        else:
+            model, plain = self.model, weights_plan(self.model)
+        if recipe.correction == "none":
+            return Planned(plain)
+        if self.inputs.count < FEWEST_INPUTS * ASIDE // (ASIDE - 1) or (not recipe.quantized and self.inputs.kind == SYNTHETIC):
+            return Planned(
+                plain, {"shipped": "plain", "held_out": 0, "why": f"{self.inputs.count} calibration inputs of the kind {self.inputs.kind}"}
+            )
+        makers: dict[str, Callable[[], Plan]] = {
+            "plain": lambda: plain,
+            "bias": lambda: correct(model, plain, self._taking_part(), rounding=False, bound=bound),
+            "rounding": lambda: correct(model, plain, self._taking_part(), rounding=True, bound=bound),
+        }
+        names = ("plain", "bias", "rounding") if recipe.correction == "rounding" else ("plain", "bias")
+        return self._best({name: makers[name]() for name in names})
+
+    def _taking_part(self) -> Any:
+        return (sample for place, sample in enumerate(self.inputs.samples()) if place % ASIDE != ASIDE - 1)
+
+    def _best(self, candidates: dict[str, Plan]) -> Planned:
+        figures: dict[str, dict[str, Any]] = {}
+        for name, plan in candidates.items():
+            logits = run_plan(plan, self.aside)
+            figures[name] = {
+                "sqnr_db": round(sqnr_db(self.logits_aside, logits), 2) if not np.array_equal(self.logits_aside, logits) else None,
+                "top1_agreement": float((logits.argmax(1) == self.logits_aside.argmax(1)).mean()),
+            }
+        shipped = max(figures, key=lambda name: _or_infinite(figures[name]["sqnr_db"]))
+        return Planned(candidates[shipped], {"shipped": shipped, "held_out": len(self.aside), "candidates": figures})
+
+
+def _or_infinite(sqnr: float | None) -> float:
+    return np.inf if sqnr is None else sqnr
+
+
+def run_float(model: FoldedModel, samples: list[Sample]) -> Floats:
+    """What a network gives in float for samples, its outputs one after another, shape (count, numbers)."""
+    import tensorflow as tf
+
+    compiled = tf.function(
+        lambda sample: [tf.reshape(values[name], (1, -1)) for values in [execute(model, sample)] for name in model.outputs], autograph=False
+    )
+    return np.concatenate([np.concatenate([part.numpy() for part in compiled([tf.constant(array) for array in sample])], 1) for sample in samples])
+
+
+def run_plan(plan: Plan, samples: list[Sample]) -> Floats:
+    """What a plan's file gives for samples in LiteRT, its outputs one after another, shape (count, numbers)."""
+    runner = LiteRTRunner(Path("plan.tflite"), min(os.cpu_count() or 1, 4), tflite.write(plan))
+    return np.concatenate([np.concatenate([part.reshape(1, -1) for part in runner.run_sample(sample)], 1) for sample in samples])
