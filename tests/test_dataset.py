@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import threading
 import tracemalloc
 import zipfile
 from collections import Counter
@@ -181,6 +182,32 @@ def test_a_corrupt_image_is_named_when_it_is_reached(folder: Path) -> None:
     dataset = open_dataset(folder, P, LABELS)
     refused(r"1\.PNG cannot be read as an image", folder, P, LABELS)
     assert next(iter(dataset)).name == "ant/a.webp"
+
+
+def test_images_come_in_order_up_to_the_one_that_cannot_be_read(folder: Path) -> None:
+    """They are read ahead by several threads."""
+    for number in range(30):
+        image(folder / "cat" / f"c{number:02}.png", number, (200 - 6 * number, 200 - 6 * number))
+    dataset = open_dataset(folder, P, LABELS)
+    assert isinstance(dataset, ImageFolder)
+    names = [file.name for file in dataset.files]
+    assert [sample.name for sample in dataset] == names
+    assert [sample.x.max() for sample in dataset][-30:] == list(range(30))
+    (folder / "cat" / "c20.png").write_bytes(b"nothing")
+    came = []
+    with pytest.raises(DataError, match=r"c20\.png cannot be read"):
+        for sample in dataset:
+            came.append(sample.name)
+    assert came == names[: names.index("cat/c20.png")]
+
+
+def test_no_thread_is_left_when_one_stops_early(folder: Path) -> None:
+    threads = threading.active_count()
+    inputs = iter(open_dataset(folder, P, LABELS))
+    next(inputs)
+    assert threading.active_count() > threads
+    inputs.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == threads
 
 
 def test_a_preprocessing_that_does_not_fit_the_model_is_refused_before_anything_is_decoded(folder: Path) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +19,7 @@ from dsmobile.labels import folder_names
 from dsmobile.pixels import decode
 from dsmobile.preprocessing import COLOURS, HOW, Preprocessing
 
+_MOST_WORKERS = 4
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
@@ -70,11 +73,24 @@ class ImageFolder(Dataset):
         return all(file.label is not None for file in self.files)
 
     def __iter__(self) -> Iterator[Sample]:
-        """Reads one input after the other."""
-        for file in self.files:
-            x = self.preprocessing(decode(self.path / file.name))
-            self.check(x.shape, file.name)
-            yield Sample(x, file.label, file.name)
+        """Gives one input after the other, while threads read the next ones."""
+        workers = max(1, min(_MOST_WORKERS, os.cpu_count() or 1))
+        pool = ThreadPoolExecutor(workers)
+        try:
+            ahead: deque[Future[Sample]] = deque()
+            for file in self.files:
+                ahead.append(pool.submit(self._read, file))
+                if len(ahead) > workers:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _read(self, file: ImageFile) -> Sample:
+        x = self.preprocessing(decode(self.path / file.name))
+        self.check(x.shape, file.name)
+        return Sample(x, file.label, file.name)
 
 
 def open_folder(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 Doubles = npt.NDArray[np.float64]
 PROBABILITY_FLOOR = 2.0**-9  # half a step of an int8 softmax, whose output has the fixed scale 1/256
-_TINY = 2.0**-149  # the smallest float32 above 0
+TINY = 2.0**-149  # the smallest float32 above 0
 
 
 def rank_of(scores: Array, label: int) -> int:
@@ -41,10 +42,11 @@ def wilson_interval(successes: int, count: int, confidence: float = 0.95) -> tup
 
     Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927) 209-212.
     """
-    from scipy.stats import binomtest
-
-    interval = binomtest(successes, count).proportion_ci(confidence_level=confidence, method="wilson")
-    return float(interval.low), float(interval.high)
+    z, share = NormalDist().inv_cdf(0.5 + confidence / 2), successes / count
+    centre = share + z * z / (2 * count)
+    margin = z * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
+    low, high = ((centre + side * margin) / (1 + z * z / count) for side in (-1, 1))
+    return (low if successes else 0.0), (high if successes < count else 1.0)  # exact, where rounding would leave 1e-17
 
 
 class OutputKind:
@@ -144,7 +146,7 @@ def _views(values: Array) -> dict[tuple[bool, bool], Doubles]:
     return {
         (False, False): numbers - numbers.mean(),
         (False, True): _log(softmax / softmax.sum(), PROBABILITY_FLOOR),
-        (True, False): _log(numbers, _TINY),
+        (True, False): _log(numbers, TINY),
         (True, True): _log(numbers, PROBABILITY_FLOOR),
     }
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import dsmobile
 from dsmobile import errors
@@ -42,6 +42,20 @@ class Limits:
     memory_bytes: int = 16 << 30
 
 
+class Answer(NamedTuple):
+    """What a file gives for one input.
+
+    Args:
+        outputs: Its outputs, in real numbers or as it stores them.
+        seconds: How long its process worked on it.
+        logits: What went into its final softmax, in real numbers; None where that was not asked for, or cannot be had.
+    """
+
+    outputs: list[Array]
+    seconds: float
+    logits: Array | None
+
+
 class Session:
     """An open model file; a context manager that ends its process.
 
@@ -52,6 +66,7 @@ class Session:
         manifest: What is known of it, where it is ours.
         layout: `nhwc` or `nchw`, where a person said it.
         threads: Threads of the runtime.
+        logits: Whether the logits of a file that ends in a softmax are wanted too.
         limits: What it may take.
         command: What is started; the worker, unless a test says otherwise.
 
@@ -66,6 +81,7 @@ class Session:
         manifest: Manifest | None = None,
         layout: str = "",
         threads: int = 1,
+        logits: bool = False,
         limits: Limits | None = None,
         command: Sequence[str] | None = None,
     ) -> None:
@@ -73,7 +89,7 @@ class Session:
         self.path, self.manifest, self.limits = path, manifest, limits or Limits()
         kind = check_model_file(path)
         self._load_s = self.limits.keras_load_s if kind in ("keras", "h5") else self.limits.load_s
-        self._opened: tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...]] | None = None
+        self._opened: tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...], str] | None = None
         self._doing, self._timed_out = "opened", False
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
@@ -97,6 +113,7 @@ class Session:
                 "format": kind,
                 "threads": threads,
                 "layout": layout,
+                "logits": logits,
                 "reduced_range": bool(manifest and manifest.recipe_values.get("target") == "x86"),
                 "load_s": self._load_s,
                 "inference_s": self.limits.inference_s,
@@ -117,6 +134,11 @@ class Session:
         """The file's outputs."""
         return self._wait()[1]
 
+    @property
+    def no_logits(self) -> str:
+        """Why the logits of a file that ends in a softmax cannot be had; empty where nothing stands in the way."""
+        return self._wait()[2]
+
     def send(self, x: Array, *, raw: bool = False) -> None:
         """Gives one input and does not wait.
 
@@ -129,20 +151,21 @@ class Session:
         self._watchdog = self._watch(self.limits.inference_s)
         self._write({"raw": raw}, [x])
 
-    def receive(self) -> tuple[list[Array], float]:
-        """The outputs of what was sent, and how many seconds the process worked on it.
+    def receive(self) -> Answer:
+        """The answer to what was sent.
 
         Raises:
             ModelError: The process died, took too long, or the runtime refused.
             DataError: The input does not fit the model.
         """
         header, arrays = self._read()
-        return arrays, float(header["seconds"])
+        own = header["outputs"]
+        return Answer(arrays[:own], float(header["seconds"]), arrays[own] if len(arrays) > own else None)
 
     def run(self, x: Array, *, raw: bool = False) -> list[Array]:
         """One inference: `send`, then `receive`."""
         self.send(x, raw=raw)
-        return self.receive()[0]
+        return self.receive().outputs
 
     def close(self) -> None:
         """Ends the process."""
@@ -161,11 +184,11 @@ class Session:
         """Ends the process."""
         self.close()
 
-    def _wait(self) -> tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...]]:
+    def _wait(self) -> tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...], str]:
         if self._opened is None:
             header, _ = self._read()
             inputs, outputs = (tuple(TensorInfo(**{**info, "shape": tuple(info["shape"])}) for info in header[key]) for key in ("inputs", "outputs"))
-            self._opened = inputs, outputs
+            self._opened = inputs, outputs, str(header["no_logits"])
         return self._opened
 
     def _watch(self, seconds: float) -> threading.Timer:

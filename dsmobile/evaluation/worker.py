@@ -10,12 +10,13 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
 from dsmobile.errors import DsmobileError, MissingExtraError, ModelError
+from dsmobile.evaluation.logits import LogitReader, keras_with_logits, onnx_with_logits, tflite_with_logits
 from dsmobile.evaluation.wire import Array, read_message, write_message
 from dsmobile.exporters.artifact import TensorInfo
 from dsmobile.exporters.runners import Runner, first_line, open_runner
@@ -37,21 +38,22 @@ def _serve(requests: IO[bytes], replies: IO[bytes]) -> None:
     header, _ = read_message(requests)
     limit_memory(header["memory_bytes"])
     with _Alarm(header["load_s"]):
-        runner, problem = _attempt(lambda: _open(header), header["memory_bytes"])
-    if runner is None:
+        reader, problem = _attempt(lambda: _reader(header), header["memory_bytes"])
+    if reader is None:
         write_message(replies, {"error": problem})
         return
-    write_message(replies, {"inputs": [asdict(info) for info in runner.inputs], "outputs": [asdict(info) for info in runner.outputs]})
+    write_message(replies, {**{key: list(map(asdict, infos)) for key, infos in reader.ends.items()}, "no_logits": reader.problem})
     while True:
         request, arrays = read_message(requests)
         with _Alarm(header["inference_s"]):
             started = time.perf_counter()
-            outputs, problem = _attempt(lambda: (runner.run_raw if request["raw"] else runner.run)(arrays[0]), header["memory_bytes"])  # noqa: B023
+            answer, problem = _attempt(lambda: reader.run(arrays[0], raw=request["raw"]), header["memory_bytes"])  # noqa: B023
             seconds = time.perf_counter() - started
-        if outputs is None:
+        if answer is None:
             write_message(replies, {"error": problem})
         else:
-            write_message(replies, {"seconds": seconds}, outputs)
+            outputs, logits = answer
+            write_message(replies, {"seconds": seconds, "outputs": len(outputs)}, [*outputs, *([] if logits is None else [logits])])
 
 
 def _attempt(action: Callable[[], Any], memory_bytes: int) -> tuple[Any, dict[str, str]]:
@@ -71,27 +73,41 @@ def _attempt(action: Callable[[], Any], memory_bytes: int) -> tuple[Any, dict[st
         }
 
 
-def _open(header: dict[str, Any]) -> Any:
+def _reader(header: dict[str, Any]) -> LogitReader:
+    runner = _open(header)
+    return LogitReader(runner, lambda: _open_with_logits(header, runner) if header["logits"] else None)
+
+
+def _open(header: dict[str, Any], data: bytes | None = None) -> Runner:
     path = Path(header["path"])
     if header["format"] in ("keras", "h5"):
-        return KerasRunner(path)
+        from dsmobile.keras_files import load_keras_file
+
+        return KerasRunner(path, load_keras_file(path))
     known = {key: tuple(TensorInfo(**{**info, "shape": tuple(info["shape"])}) for info in header[key]) for key in ("inputs", "outputs")}
-    return open_runner(path, threads=header["threads"], layout=header["layout"], reduced_range=header["reduced_range"], **known)
+    return open_runner(path, threads=header["threads"], layout=header["layout"], reduced_range=header["reduced_range"], data=data, **known)
+
+
+def _open_with_logits(header: dict[str, Any], runner: Runner) -> Runner | None:
+    path = Path(header["path"])
+    if isinstance(runner, KerasRunner):
+        model = keras_with_logits(runner.model)
+        return None if model is None else KerasRunner(path, model)
+    data = tflite_with_logits(path.read_bytes()) if header["format"] == "tflite" else onnx_with_logits(path)
+    return None if data is None else _open(header, data)
 
 
 class KerasRunner(Runner):
-    """A Keras file, safely loaded, run by Keras itself: what the exported files are judged against."""
+    """A Keras file's model, run by Keras itself: what the exported files are judged against."""
 
-    def __init__(self, path: Path) -> None:
-        """Loads the file."""
-        from dsmobile.keras_files import load_keras_file
-
-        self._model = load_keras_file(path)
-        inputs, outputs = (tuple(map(_keras_info, tensors)) for tensors in (self._model.inputs, self._model.outputs))
+    def __init__(self, path: Path, model: Any) -> None:
+        """Takes the file's `keras.Model`."""
+        self.model = model
+        inputs, outputs = (tuple(map(_keras_info, tensors)) for tensors in (model.inputs, model.outputs))
         super().__init__(path, "keras", inputs, outputs)
 
-    def _invoke(self, stored: Array) -> list[Array]:
-        outputs = self._model.predict_on_batch(stored)
+    def _invoke(self, stored: Sequence[Array]) -> list[Array]:
+        outputs = self.model.predict_on_batch(stored[0] if len(stored) == 1 else list(stored))
         if isinstance(outputs, dict):
             outputs = list(outputs.values())
         return list(outputs) if isinstance(outputs, list | tuple) else [outputs]

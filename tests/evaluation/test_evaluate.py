@@ -16,7 +16,11 @@ from tiny_models import linear_onnx, linear_tflite
 
 from dsmobile.errors import DataError, ModelError, UsageError
 from dsmobile.evaluation.evaluate import evaluate
-from dsmobile.exporters.artifact import Manifest, Parity, TensorInfo, write_manifest
+from dsmobile.evaluation.inputs import preprocessing_of
+from dsmobile.evaluation.metrics import wilson_interval
+from dsmobile.evaluation.paired import paired_interval
+from dsmobile.evaluation.table import loss
+from dsmobile.exporters.artifact import Manifest, Parity, TensorInfo, read_manifest, write_manifest
 from dsmobile.files import sha256
 from dsmobile.preprocessing import Preprocessing, parse
 
@@ -60,9 +64,96 @@ def test_figures_equal_counts_by_hand(tmp_path: Path, data: Path) -> None:
     assert results[1].sqnr_db == pytest.approx(10 * np.log10(np.square(reference).sum() / noise), abs=1e-3)
 
 
+def test_what_is_lost_and_gained_equals_counts_by_hand(tmp_path: Path, data: Path) -> None:
+    reference, path = linear_tflite(tmp_path / "a.tflite", WEIGHTS, (1, 2, 2, 3)), linear_onnx(tmp_path / "b.onnx", OTHER, (1, 2, 2, 3))
+    same, result = evaluate([reference, path], data=data, reference=reference)
+    right, before = by_hand(OTHER).argmax(1) == Y, by_hand(WEIGHTS).argmax(1) == Y
+    assert (result.lost, result.gained) == ((before & ~right).sum(), (right & ~before).sum())
+    assert result.lost
+    assert result.gained
+    assert result.drop == pytest.approx(before.mean() - right.mean())
+    assert result.drop_interval == paired_interval(result.lost, result.gained, 60)
+    assert result.drop_upper == result.drop_interval[1]
+    assert result.agreement_interval == wilson_interval(round(result.agreement * 60), 60)
+    assert (same.lost, same.gained, same.drop) == (0, 0, 0.0)
+    assert same.drop_upper > 0.05  # 60 inputs that are the same prove no more
+
+
+@pytest.mark.parametrize("writers", [(linear_tflite, linear_onnx), (linear_onnx, linear_tflite)])
+def test_sqnr_is_of_the_logits_before_a_softmax(tmp_path: Path, data: Path, writers: tuple[Any, Any]) -> None:
+    """The output's 256 steps hide most of them; the logits are not the softmax's own, so a constant between the two would count."""
+    ends = ((0.02, 0), (1 / 256, -128))
+    files = [
+        write(tmp_path / f"{number}.{write.__name__.removeprefix('linear_')}", weights, (1, 2, 2, 3), softmax=True, ends=ends)
+        for number, (write, weights) in enumerate(zip(writers, (WEIGHTS, OTHER + 0.1), strict=True))
+    ]
+    (result,) = evaluate(files[1:], data=data, reference=files[0])
+    x = np.clip(np.rint(X / np.float32(0.02)), -128, 127) * np.float32(0.02)
+    reference, other = by_hand(WEIGHTS, x), by_hand(OTHER + 0.1, x)
+    assert result.sqnr_db == pytest.approx(10 * np.log10(np.square(reference).sum() / np.square(reference - other).sum()), abs=1e-3)
+    assert not any("SQNR" in note for note in result.notes)
+
+
+def test_logits_that_cannot_be_read_are_told(tmp_path: Path, data: Path) -> None:
+    reference = linear_onnx(tmp_path / "a.onnx", WEIGHTS, (1, 2, 2, 3))
+    path = linear_tflite(tmp_path / "b.tflite", WEIGHTS, (1, 2, 2, 3), softmax=True, beta=0.9)
+    (result,) = evaluate([path], data=data, reference=reference)
+    assert any("up to a constant" in note and "multiplies" in note for note in result.notes)
+    rounded = linear_tflite(tmp_path / "c.tflite", WEIGHTS, (1, 2, 2, 3), softmax=True, beta=0.9, ends=((0.02, 0), (1 / 256, -128)))
+    (result,) = evaluate([reference], data=data, reference=rounded)  # of the reference too
+    assert any("c.tflite: SQNR is that of rounded probabilities" in note for note in result.notes)
+
+
+def test_ties_are_told_where_they_are_many(tmp_path: Path, data: Path) -> None:
+    twins = np.concatenate([WEIGHTS[:, :1], WEIGHTS[:, :1], *([-np.abs(WEIGHTS[:, :1])] * 5)], 1)
+    scores = by_hand(twins)
+    share = 100 * np.mean((scores == scores.max(1, keepdims=True)).sum(1) > 1)
+    (result,) = evaluate([linear_onnx(tmp_path / "a.onnx", twins, (1, 2, 2, 3))], data=data)
+    assert f"{share:.1f}% of inputs" in result.notes[0]
+    assert share > 1
+
+
+def test_without_labels_agreement_and_sqnr_remain(tmp_path: Path, photos: Path, ours: Callable[..., Path]) -> None:
+    files = [linear_tflite(tmp_path / "a.tflite", WEIGHTS, (1, 2, 2, 3)), linear_onnx(tmp_path / "b.onnx", OTHER, (1, 2, 2, 3))]
+    np.savez(tmp_path / "labelled.npz", x=X, y=Y)
+    np.savez(tmp_path / "x.npz", x=X)
+    (with_labels,) = evaluate(files[1:], data=tmp_path / "labelled.npz", reference=files[0])
+    (without,) = evaluate(files[1:], data=tmp_path / "x.npz", reference=files[0])
+    assert (without.agreement, without.sqnr_db, without.agreement_interval) == (
+        with_labels.agreement,
+        with_labels.sqnr_db,
+        with_labels.agreement_interval,
+    )
+    assert {without.top1, without.top5, without.top1_interval, without.lost, without.gained, without.drop, without.drop_upper} == {None}
+    assert "top-1" in without.notes[-1]
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for number, photo in enumerate(photos.glob("*/*.png")):
+        photo.rename(flat / f"{number}.png")
+    (result,) = evaluate([ours()], data=flat, reference=ours("b.tflite"))  # whose manifests know labels
+    assert (result.count, result.agreement, result.top1) == (12, 1.0, None)
+    with pytest.raises(DataError, match="in no class's folder"):
+        evaluate([ours()], data=flat)
+
+
+def test_a_keras_reference_gets_the_preprocessing_of_the_manifests(tmp_path: Path, ours: Callable[..., Path]) -> None:
+    first, keras, strange = ours(), tmp_path / "net.h5", tmp_path / "s.tflite"
+    manifests = {first: read_manifest(first), keras: None}
+    preprocessing, said = preprocessing_of(tmp_path, None, manifests)
+    assert preprocessing == PREPROCESSING
+    assert set(said) == {keras}
+    assert "a.tflite's manifest" in said[keras]
+    other = ours("b.tflite", parse("crop=2,scale=-1..1"))
+    with pytest.raises(DataError, match="different preprocessing"):
+        preprocessing_of(tmp_path, None, {**manifests, other: read_manifest(other)})
+    for files in ({**manifests, strange: None}, {keras: None}):
+        with pytest.raises(DataError, match="nothing says how images"):
+            preprocessing_of(tmp_path, None, files)
+
+
 def test_without_a_reference_there_is_no_comparison(tmp_path: Path, data: Path) -> None:
     (result,) = evaluate([linear_tflite(tmp_path / "a.tflite", WEIGHTS, (1, 2, 2, 3))], data=data)
-    assert (result.agreement, result.sqnr_db) == (None, None)
+    assert (result.agreement, result.sqnr_db, result.lost, result.drop_interval, result.agreement_interval) == (None,) * 5
     assert json.loads(json.dumps(result.to_json()))["sqnr_db"] is None
 
 
@@ -110,6 +201,7 @@ def test_photographs_are_classified_by_colour(photos: Path, tmp_path: Path) -> N
     results = evaluate(files, data=photos, labels=tmp_path / "labels.txt", preprocess=P, progress=lambda _, fraction: done.append(fraction))
     assert [(result.top1, result.count) for result in results] == [(1.0, 12)] * 2
     assert done == sorted(done)
+    assert done[-1] == 1.0
     (swapped,) = evaluate(files[:1], data=photos, labels=tmp_path / "labels.txt", preprocess=P + ",colour=bgr")
     assert swapped.top1 == pytest.approx(1 / 3)  # only green stays where it is
     (fewer,) = evaluate(files[:1], data=photos, labels=tmp_path / "labels.txt", preprocess=P, limit=3)
@@ -243,11 +335,26 @@ def test_the_command_prints_one_document(tmp_path: Path, data: Path, monkeypatch
     assert code == 0
     assert [result["path"] for result in results] == paths
     assert set(results[0]) >= {"path", "top1", "top5", "top1_interval", "count", "agreement", "sqnr_db", "seconds"}
+    assert set(results[0]) >= {"lost", "gained", "drop", "drop_interval", "drop_upper", "agreement_interval"}
     assert {result["count"] for result in results} == {30}
     code, out, _ = command(monkeypatch, capfd, *paths, "--data", str(data), "--reference", paths[0])
     assert code == 0
     assert "a.tflite" in out
     assert "agrees" in out
+    assert "loses at most" in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("upper", "says"),
+    [
+        (0.0131, "loses at most 1.4 points of top-1 (95%): 3 right answers lost, 2 gained"),  # rounded so that it stays true
+        (0.013, "loses at most 1.3 points of top-1 (95%): 3 right answers lost, 2 gained"),
+        (-0.0129, "gains at least 1.2 points of top-1 (95%): 3 right answers lost, 2 gained"),
+    ],
+)
+def test_the_loss_is_said_in_a_sentence(upper: float, says: str) -> None:
+    assert loss({"drop_upper": upper, "lost": 3, "gained": 2}) == says
 
 
 @pytest.mark.parametrize(("arguments", "code"), [((), 2), (("--data", "nowhere"), 3), (("--data", "{data}", "--limit", "0"), 2)])
@@ -273,6 +380,7 @@ def test_names_with_control_codes_and_markup_are_shown_harmlessly(
 def test_keyword_spotting_equals_its_published_accuracy(shared_data: Path) -> None:
     files = [shared_data / "artifacts" / f"kws_ref_model{kind}" for kind in (".tflite", "_float32.tflite", "_qdq.onnx")]
     results = evaluate(files, data=shared_data / "kws" / "kws_mfcc_int8_1000.npz", reference=files[1])
+    assert [result.notes for result in results if any("SQNR" in note for note in result.notes)] == []
     for result, published, allowed in zip(results, (0.901, 0.900, 0.90), (0.0011, 1e-9, 0.0051), strict=True):
         assert result.top1 == pytest.approx(published, abs=allowed)
         assert result.count == 1000

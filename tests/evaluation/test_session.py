@@ -57,8 +57,9 @@ def test_several_sessions_work_at_the_same_time(model: Path) -> None:
     with Session(model) as one, Session(model) as two:
         one.send(X)
         two.send(2 * X)
-        (twice,), _ = two.receive()
-        (once,), seconds = one.receive()
+        (twice,), _, _ = two.receive()
+        (once,), seconds, logits = one.receive()
+    assert logits is None  # not asked for
     np.testing.assert_allclose(twice, 2 * once, rtol=1e-5, atol=1e-6)
     assert seconds >= 0
 

@@ -68,8 +68,16 @@ def linear_onnx(
     return path
 
 
-def linear_tflite(path: Path, weights: Floats, shape: tuple[int, ...], *, ends: tuple[Quantization, Quantization] | None = None) -> Path:
-    """A TFLite file; for the arguments see `linear_onnx`."""
+def linear_tflite(
+    path: Path,
+    weights: Floats,
+    shape: tuple[int, ...],
+    *,
+    softmax: bool = False,
+    beta: float = 1.0,
+    ends: tuple[Quantization, Quantization] | None = None,
+) -> Path:
+    """A TFLite file; `beta` is what its softmax multiplies the scores by, for the other arguments see `linear_onnx`."""
     import flatbuffers
     from ai_edge_litert import schema_py_generated as tfl
 
@@ -98,8 +106,16 @@ def linear_tflite(path: Path, weights: Floats, shape: tuple[int, ...], *, ends: 
         tfl.BuiltinOptions.FullyConnectedOptions,
         tfl.FullyConnectedOptionsT(),
     )
+    last = 2
+    if softmax:
+        last = len(graph.tensors)
+        graph.tensors.append(_tensor(tfl, "probabilities", (1, classes), float32, 0))
+        options = tfl.SoftmaxOptionsT()
+        options.beta = beta
+        _operator(tfl, model, graph, tfl.BuiltinOperator.SOFTMAX, [2], [last], tfl.BuiltinOptions.SoftmaxOptions, options)
+        graph.outputs = graph.outputs if ends else [last]
     if ends:
-        _operator(tfl, model, graph, tfl.BuiltinOperator.QUANTIZE, [2], [4], tfl.BuiltinOptions.QuantizeOptions, tfl.QuantizeOptionsT())
+        _operator(tfl, model, graph, tfl.BuiltinOperator.QUANTIZE, [last], [4], tfl.BuiltinOptions.QuantizeOptions, tfl.QuantizeOptionsT())
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     path.write_bytes(bytes(builder.Output()))
