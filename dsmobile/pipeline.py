@@ -75,8 +75,9 @@ def export(request: ExportRequest, progress: Progress = _silent) -> Exported:
     Raises:
         DsmobileError: Bad input (exit 3), options that do not apply (2), a failed conversion or comparison (4).
     """
-    from dsmobile.exporters.calibration import calibration_inputs
+    from dsmobile.exporters.calibration import SYNTHETIC, calibration_inputs
     from dsmobile.exporters.export import Exporter, Order, artifact_path
+    from dsmobile.exporters.familiarity import calibration_notes
     from dsmobile.exporters.onnx import Layout
     from dsmobile.exporters.request import check_fit, checked_recipes, formats_of
     from dsmobile.labels import read_labels, require_count
@@ -128,7 +129,10 @@ def export(request: ExportRequest, progress: Progress = _silent) -> Exported:
             paths.append(path)
             manifests.append(manifest)
     progress("done", 1.0)
-    return Exported(tuple(paths), tuple(manifests), tuple(_notes(source, inputs, preprocessing, recipes, left, manifests)))
+    notes = _notes(source, inputs, preprocessing, recipes, left, manifests)
+    if any(recipe.quantized for recipe in recipes) and inputs.kind != SYNTHETIC:
+        notes += calibration_notes(source.model, inputs, random_weights=source.random)
+    return Exported(tuple(paths), tuple(manifests), tuple(notes))
 
 
 def _notes(source: Any, inputs: Any, preprocessing: Any, recipes: list[Any], left: list[str], manifests: list[Any]) -> list[str]:

@@ -27,7 +27,9 @@ def with_ends(plan: Plan, *, softmax: bool, io: str) -> Plan:
     model = plan.model.with_softmax()
     if io == "float32":
         return replace(plan, model=model)
-    return replace(plan, model=model, integer_nodes=plan.integer_nodes | {model.output}, storage={**plan.storage, model.output: PROBABILITIES})
+    return replace(
+        plan, model=model, integer_nodes=plan.integer_nodes | {model.output}, storage={**plan.storage, model.output: PROBABILITIES["int8"]}
+    )
 
 
 def file_tensors(plan: Plan, file_format: str, layout: Layout) -> tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...]]:

@@ -173,7 +173,8 @@ class Exporter:
         return ParityError(f"{error.message} (kept as {kept.name})", error.advice)
 
     def _planned(self, recipe: Recipe, file_format: str) -> Planned:
-        return self.planner.planned(recipe, REDUCED if self.order.target == "x86" and file_format == "onnx" else LARGEST)
+        bound = REDUCED if self.order.target == "x86" and file_format == "onnx" else LARGEST
+        return self.planner.planned(recipe, bound, everywhere=recipe.integer_ends and self.order.io != "float32")
 
     def _bytes(self, file_format: str, plan: Plan) -> bytes:
         return tflite.write(plan) if file_format == "tflite" else onnx.write(plan, self.order.layout)

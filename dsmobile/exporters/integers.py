@@ -59,11 +59,17 @@ class Planner:
         self.model, self.inputs = model, inputs
         self._plans: dict[tuple[Any, ...], Planned] = {}
 
-    def planned(self, recipe: Recipe, bound: int = LARGEST) -> Planned:
-        """The plan of a recipe; `bound` is the largest integer of a weight."""
-        key = (recipe.weights, recipe.activations, recipe.correction, bound)
+    def planned(self, recipe: Recipe, bound: int = LARGEST, *, everywhere: bool = False) -> Planned:
+        """The plan of a recipe.
+
+        Args:
+            recipe: At what precision.
+            bound: The largest integer of a weight.
+            everywhere: Whether operators that are faster in float32 compute in integers too.
+        """
+        key = (recipe.weights, recipe.activations, recipe.correction, recipe.max_drop, bound, everywhere)
         if key not in self._plans:
-            self._plans[key] = self._make(recipe, bound)
+            self._plans[key] = self._make(recipe, bound, everywhere)
         return self._plans[key]
 
     @cached_property
@@ -87,13 +93,13 @@ class Planner:
         """What the network gives for them in float, shape (count, numbers)."""
         return run_float(self.lowered, self.aside)
 
-    def _make(self, recipe: Recipe, bound: int) -> Planned:
+    def _make(self, recipe: Recipe, bound: int, everywhere: bool) -> Planned:
         if recipe.weights != "int8":
             return Planned(float_plan(self.model, half=recipe.weights == "float16"))
         if recipe.quantized:
             model = self.lowered if recipe.activations == "int8" else self.model
             ranges = self.ranges if model is self.lowered else observe(model, self.inputs.samples())
-            plain = integer_plan(model, ranges, dtype=recipe.activations, bound=bound)
+            plain = integer_plan(model, ranges, dtype=recipe.activations, bound=bound, everywhere=everywhere)
         else:
             model, plain = self.model, weights_plan(self.model)
         if recipe.correction == "none":

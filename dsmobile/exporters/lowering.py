@@ -2,6 +2,7 @@
 
 - Swish becomes a sigmoid and a product.
 - A hard sigmoid, relu6(x + 3) / 6, becomes x / 6 + 1/2, which the convolution before it takes in, clipped to 0..1 by the integers it is stored in.
+- Sums and products of more than two become several of two.
 - A scale and shift that no layer took in becomes a depthwise convolution of one pixel: a scale for each channel, and one rounding instead of two.
 """
 
@@ -11,28 +12,48 @@ from dataclasses import replace
 
 import numpy as np
 
+from dsmobile.architectures.graph import free_name
 from dsmobile.exporters.merging import in_float32, merge_scales
-from dsmobile.exporters.operators import Activation, DepthwiseConvolution, FoldedModel, Multiply, Node, Operator, ScaleShift
+from dsmobile.exporters.operators import Activation, Add, DepthwiseConvolution, FoldedModel, Maximum, Minimum, Multiply, Node, Operator, ScaleShift
 
 
 def lower(model: FoldedModel) -> FoldedModel:
     """Rewrites a network; in float it computes the same."""
-    nodes = [part for node in model for part in _parts(node)]
+    taken = {value.name for value in model.inputs} | {node.name for node in model}
+    nodes = [part for node in model for part in _parts(node, taken)]
     merged = merge_scales(replace(model, nodes=tuple(nodes)))
     return in_float32(replace(merged, nodes=tuple(replace(node, operator=_as_convolution(node)) for node in merged)))
 
 
-def _parts(node: Node) -> list[Node]:
+def _parts(node: Node, taken: set[str]) -> list[Node]:
     operator = node.operator
     if operator == Activation("swish"):
-        gate = Node(f"{node.name}_gate", Activation("sigmoid"), node.inputs, node.shape)
+        gate = Node(_name(f"{node.name}_gate", taken), Activation("sigmoid"), node.inputs, node.shape)
         return [gate, replace(node, operator=Multiply(), inputs=(node.inputs[0], gate.name))]
     if operator == Activation("hard_sigmoid"):
         channels = node.shape[-1]
         line = ScaleShift(np.full(channels, 1 / 6, np.float32), np.full(channels, 0.5, np.float32))
-        shifted = Node(f"{node.name}_line", line, node.inputs, node.shape)
+        shifted = Node(_name(f"{node.name}_line", taken), line, node.inputs, node.shape)
         return [shifted, replace(node, operator=Activation("unit"), inputs=(shifted.name,))]
+    if isinstance(operator, (Add, Multiply, Maximum, Minimum)) and len(node.inputs) > 2:
+        return _in_pairs(node, taken)
     return [node]
+
+
+def _in_pairs(node: Node, taken: set[str]) -> list[Node]:
+    """A sum of three is a sum of two and one more: each is stored by its own range."""
+    parts, before = [], node.inputs[0]
+    for place, other in enumerate(node.inputs[1:], 2):
+        name = node.name if place == len(node.inputs) else _name(f"{node.name}_part", taken)
+        parts.append(replace(node, name=name, inputs=(before, other)))
+        before = name
+    return parts
+
+
+def _name(wanted: str, taken: set[str]) -> str:
+    name = free_name(wanted, taken)
+    taken.add(name)
+    return name
 
 
 def _as_convolution(node: Node) -> Operator:

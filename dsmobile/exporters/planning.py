@@ -21,8 +21,6 @@ from dsmobile.exporters.operators import (
     DepthwiseConvolution,
     FoldedModel,
     GlobalPool,
-    Maximum,
-    Minimum,
     Multiply,
     Node,
     Pad,
@@ -37,19 +35,16 @@ from dsmobile.exporters.operators import (
 )
 from dsmobile.exporters.plan import Plan, QuantizedWeights, Storage
 from dsmobile.exporters.quantization import LARGEST, Range, quantize_slopes, quantize_weights, real_kernel
+from dsmobile.exporters.tflite_kernels import faster_in_float, has_integer_kernel
 
-INT8_KERNELS: tuple[type, ...] = (
-    Convolution, DepthwiseConvolution, TransposedConvolution, Dense, ParametricRelu, Add, Subtract, Multiply, Maximum, Minimum, Concatenate, Pool,
-    GlobalPool, Pad, Crop, Upsample, Reshape,
-)  # fmt: skip
-INT8_ACTIVATIONS = ("relu", "relu6", "unit", "relu_limit", "leaky_relu", "elu", "sigmoid", "hard_swish", "tanh", "gelu")
-INT16_KERNELS: tuple[type, ...] = (Convolution, DepthwiseConvolution, Dense, Add, Multiply, Concatenate, Pool, Pad, Reshape)
-INT16_ACTIVATIONS = ("relu", "relu6")
 _AS_ITS_INPUT = (Pool, Pad, Crop, Upsample, Reshape)
 _FUSING = (Convolution, DepthwiseConvolution, TransposedConvolution, Dense, Add, Subtract, Multiply)
 _LARGEST = (GlobalPool("max", keeps_map=True), GlobalPool("max", keeps_map=False))
-_FIXED = {"sigmoid": Storage("int8", 1 / 256, -128), "tanh": Storage("int8", 1 / 128, 0), "unit": Storage("int8", 1 / 255, -128)}
-PROBABILITIES = Storage("int8", 1 / 256, -128)
+PROBABILITIES = {"int8": Storage("int8", 1 / 256, -128), "int16": Storage("int16", 1 / 32768, 0)}
+_FIXED = {
+    "int8": {"sigmoid": PROBABILITIES["int8"], "tanh": Storage("int8", 1 / 128, 0), "unit": Storage("int8", 1 / 255, -128)},
+    "int16": {"sigmoid": PROBABILITIES["int16"], "tanh": PROBABILITIES["int16"]},
+}
 
 
 def float_plan(model: FoldedModel, *, half: bool = False) -> Plan:
@@ -70,7 +65,7 @@ def integer_plan(
     dtype: str = "int8",
     bound: int = LARGEST,
     wide: Iterable[str] = (),
-    io: str = "float32",
+    everywhere: bool = False,
 ) -> Plan:
     """Integer weights, rounded to the nearest, and integer values.
 
@@ -80,14 +75,14 @@ def integer_plan(
         dtype: Of the values: `int8`, or `int16`, which TFLite alone has.
         bound: The largest integer of a weight.
         wide: Nodes to leave in float32.
-        io: Type of inputs and outputs: float32, uint8 or int8.
+        everywhere: Whether operators that are faster in float32 compute in integers too, for hardware that knows nothing else.
     """
     left = frozenset(wide)
-    integer = frozenset(node.name for node in model if node.name not in left and _has_kernel(model, node, dtype, io))
+    integer = frozenset(node.name for node in model if node.name not in left and _computes_in_integers(model, node, dtype, everywhere=everywhere))
     fused = _fused(model, integer)
     # An activation computes as the node that takes it in does.
     integer = frozenset(name for name in integer if name not in fused) | frozenset(name for name in fused if _before(model, name) in integer)
-    plan = Plan(model, integer_nodes=integer, fused=fused, io=io)
+    plan = Plan(model, integer_nodes=integer, fused=fused)
     plan = replace(plan, storage=_storage(plan, ranges, dtype))
     weights = {
         node.name: quantize_weights(node.operator, plan.storage[node.inputs[0]].scale, bound)
@@ -115,14 +110,13 @@ def _before(model: FoldedModel, name: str) -> str:
     return node.inputs[0] if node else ""
 
 
-def _has_kernel(model: FoldedModel, node: Node, dtype: str, io: str) -> bool:
-    kernels, activations = (INT8_KERNELS, INT8_ACTIVATIONS) if dtype == "int8" else (INT16_KERNELS, INT16_ACTIVATIONS)
+def _computes_in_integers(model: FoldedModel, node: Node, dtype: str, *, everywhere: bool) -> bool:
     operator = node.operator
-    if isinstance(operator, Activation):
-        return operator.kind in activations
-    if isinstance(operator, Softmax):  # the last one's integers would tie; one in the middle loses more than it saves
-        return io != "float32" and node.name in model.outputs
-    return isinstance(operator, kernels)
+    if not has_integer_kernel(operator, dtype):
+        return False
+    if isinstance(operator, Softmax) and node.name not in model.outputs:
+        return False  # in the middle of a network its 256 levels lose more than they save
+    return everywhere or dtype != "int8" or not faster_in_float(operator)
 
 
 def _fused(model: FoldedModel, integer: frozenset[str]) -> frozenset[str]:
@@ -151,14 +145,14 @@ def _storage(plan: Plan, ranges: dict[str, Range], dtype: str) -> dict[str, Stor
         operator = node.operator
         if isinstance(operator, _AS_ITS_INPUT) or operator in _LARGEST:
             found[node.name] = found[node.inputs[0]]
-        elif isinstance(operator, Softmax) and dtype == "int8":
-            found[node.name] = PROBABILITIES
-        elif isinstance(operator, Activation) and operator.kind in _FIXED and dtype == "int8":
-            found[node.name] = _FIXED[operator.kind]
+        elif isinstance(operator, Softmax):
+            found[node.name] = PROBABILITIES[dtype]
+        elif isinstance(operator, Activation) and operator.kind in _FIXED[dtype]:
+            found[node.name] = _FIXED[dtype][operator.kind]
         else:
             found[node.name] = whole[node.name].storage(dtype)
     fused_away = {node.name for node in model if plan.fused_activation(node)}
-    needed = {value.name for value in model.inputs if plan.io != "float32"} | (set(model.outputs) if plan.io != "float32" else set())
+    needed = {value.name for value in model.inputs} | set(model.outputs)  # that the file's ends may be integers
     for node in model:
         if node.name in plan.integer_nodes:
             needed |= {node.name, *node.inputs}

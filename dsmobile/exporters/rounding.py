@@ -30,7 +30,7 @@ Matrix = npt.NDArray[np.float32]
 def can_round(operator: Operator) -> bool:
     """Whether a layer is rounded by the data: a convolution without groups, a depthwise one, or a dense layer, not too wide."""
     if isinstance(operator, DepthwiseConvolution):
-        return operator.kernel.shape[0] * operator.kernel.shape[1] > 1
+        return operator.kernel[:, :, 0, 0].size > 1
     if isinstance(operator, (Convolution, Dense)):
         grouped = isinstance(operator, Convolution) and operator.groups != 1
         return not grouped and int(operator.kernel[..., 0].size) <= MOST_WEIGHTS

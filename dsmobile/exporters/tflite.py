@@ -85,31 +85,3 @@ def write(plan: Plan) -> bytes:
             raise ConversionError(f"TFLite's {kind} takes in no activation, and the plan wants {taken_in.name!r} in it", OURS)
         _WRITERS[type(node.operator)](values, node, node.operator)
     return values.close()
-
-
-def without_softmax(data: bytes) -> bytes:
-    """The same file without its final softmax: the same integers, whose logits can be compared.
-
-    Args:
-        data: A TFLite file that ends in a softmax, perhaps with a change of type after it, which goes too.
-
-    Raises:
-        ConversionError: It does not end in a softmax.
-    """
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromPackedBuf(bytearray(data), 0)
-    graph = model.subgraphs[0]
-    for operator in reversed(graph.operators):
-        if model.operatorCodes[operator.opcodeIndex].builtinCode == schema.BuiltinOperator.SOFTMAX:
-            logits, scores = operator.inputs[0], operator.outputs[0]
-            break
-    else:
-        raise ConversionError("the TFLite file does not end in a softmax", "this is a fault in dsmobile: report it")
-    graph.operators = [entry for entry in graph.operators if scores not in (*entry.inputs, *entry.outputs)]
-    graph.outputs = [logits]
-    model.signatureDefs = []
-    builder = flatbuffers.Builder(len(data) + 4096)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
