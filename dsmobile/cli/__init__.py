@@ -13,6 +13,7 @@ VERBS = {
     "models": "List the architectures, or show what one costs, pair by pair, against its twin.",
     "export": "Write a network, and its twin, as TFLite and ONNX, float32 and int8, each checked against the network.",
     "evaluate": "Top-1 and top-5 of files on labelled images or arrays, with an interval.",
+    "inspect": "What is inside anybody's model file: inputs, operators, MACs, weights, quantization, and which runtime here takes it.",
     "bench": "Measure files on this machine or on another one over SSH: latency, and the speed-up of each pair, with intervals.",
     "compare": "Two results side by side, where they were measured alike.",
     "report": "Turn results into one HTML page, Markdown, CSV or JSON.",
