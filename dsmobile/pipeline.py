@@ -16,7 +16,7 @@ from dsmobile.files import prepare_folder, refuse_overwriting
 
 SMALLEST_LOGIT = 1e-4
 Progress = Callable[[str, float], None]
-__all__ = ["ExportRequest", "bench", "evaluate", "export", "inspect", "list_models", "quickstart", "report", "ship_android", "show_model"]
+__all__ = ["ExportRequest", "bench", "doctor", "evaluate", "export", "inspect", "list_models", "quickstart", "report", "ship_android", "show_model"]
 RANDOM_WEIGHTS = "The weights are random: latency and size are valid, accuracy is not."
 RANDOM_TWIN = (
     "The twin's convolutions have random weights, since ReLUs stand where they were joined: its latency and size are valid, its accuracy is not."
@@ -136,6 +136,8 @@ def export(request: ExportRequest, progress: Progress = _silent) -> Exported:
 
 
 def _notes(source: Any, inputs: Any, preprocessing: Any, recipes: list[Any], left: list[str], manifests: list[Any]) -> list[str]:
+    from dsmobile.exporters.mixed import note as mixed_note
+
     notes = []
     if source.random:
         notes.append(RANDOM_WEIGHTS)
@@ -148,6 +150,7 @@ def _notes(source: Any, inputs: Any, preprocessing: Any, recipes: list[Any], lef
     if preprocessing and preprocessing.input_range != (0.0, 255.0) and _rescales_itself(source.model):
         notes.append("The network begins by rescaling its input, so it may want bytes: scale=0..255 in --preprocess.")
     notes += [f"Not folded into a convolution: {layer}." for layer in dict.fromkeys(left)]
+    notes += filter(None, dict.fromkeys(mixed_note(manifest.correction) for manifest in manifests))
     return notes
 
 
@@ -213,6 +216,13 @@ def inspect(path: Path) -> Any:
     from dsmobile.inspection.inspect import inspect as run
 
     return run(path)
+
+
+def doctor(subject: str, **options: Any) -> Any:
+    """Where and why quantization lost accuracy; see `dsmobile.diagnosis.doctor.doctor`."""
+    from dsmobile.diagnosis.doctor import doctor as run
+
+    return run(subject, **options)
 
 
 def bench(artifacts: list[Path], **options: Any) -> Any:

@@ -23,6 +23,7 @@ from dsmobile.preprocessing import HOW, Preprocessing
 
 SYNTHETIC = "synthetic"
 SYNTHETIC_COUNT = 16
+KEPT_BYTES = 128 << 20
 _CELLS = (2, 5, 12, 31)
 Floats = npt.NDArray[np.float32]
 Sample = tuple[Floats, ...]
@@ -86,9 +87,13 @@ class DatasetInputs:
         return self.dataset.digest
 
     def samples(self) -> Iterator[Sample]:
-        """One sample at a time: its only array, shape (1, ...)."""
-        for sample in self.dataset:
-            yield (sample.x,)
+        """One sample at a time: its only array, shape (1, ...). They are read once and kept where they are few and small."""
+        yield from self._kept or ((sample.x,) for sample in self.dataset)
+
+    @cached_property
+    def _kept(self) -> tuple[Sample, ...]:
+        first = next(iter(self.dataset)).x
+        return tuple((sample.x,) for sample in self.dataset) if first.nbytes * self.count <= KEPT_BYTES else ()
 
 
 @dataclass(frozen=True)

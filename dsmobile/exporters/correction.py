@@ -107,7 +107,7 @@ def _mean_shift(y: Stream, yq: Stream) -> npt.NDArray[np.float32]:
 def _stored(array: npt.NDArray[np.float32], plan: Plan, name: str) -> npt.NDArray[np.float32]:
     """A value as the next integer node sees it; one that no integer node gives or takes, or that an activation takes in, stays as it is."""
     storage = plan.storage.get(name)
-    if storage is None:
+    if storage is None or name in plan.widened:
         return array
     low, high = storage.limits
     integers = np.clip(np.rint(array / np.float32(storage.scale)) + np.float32(storage.zero_point), low, high)

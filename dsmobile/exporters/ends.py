@@ -21,6 +21,8 @@ def with_ends(plan: Plan, *, softmax: bool, io: str) -> Plan:
         softmax: Whether the file ends in one; it computes in float unless the file's outputs are integers.
         io: float32, uint8 or int8.
     """
+    if io != "float32":  # what gave float32 to an output gives integers
+        plan = replace(plan, integer_nodes=plan.integer_nodes | plan.widened, widened=frozenset())
     plan = replace(plan, io=io)
     if not softmax:
         return plan

@@ -15,7 +15,7 @@ from device_bench.inputs import probe_input
 from dsmobile.errors import ConversionError, ParityError
 from dsmobile.exporters import onnx, tflite
 from dsmobile.exporters.artifact import Manifest, Parity, write_manifest
-from dsmobile.exporters.calibration import Inputs, Sample, record, spread_over
+from dsmobile.exporters.calibration import Inputs, Sample, batch, record, spread_over
 from dsmobile.exporters.ends import file_tensors, with_ends
 from dsmobile.exporters.fold import fold
 from dsmobile.exporters.head import with_head
@@ -37,6 +37,7 @@ LIBRARIES = ("dsmobile", "numpy", "tensorflow", "keras", "onnx", "onnxruntime", 
 PROBE_SEED = 0
 SPLIT_ERROR = 1e-4
 PROBE_VALUES = 16
+BATCH = 4
 
 
 @dataclass(frozen=True)
@@ -245,10 +246,11 @@ def run_keras(model: Any, samples: list[Sample]) -> Floats:
     import keras
 
     found = []
-    for sample in samples:
-        tensors = [keras.ops.convert_to_tensor(array) for array in sample]
+    for place in range(0, len(samples), BATCH):
+        arrays = batch(samples[place : place + BATCH])
+        tensors = [keras.ops.convert_to_tensor(array) for array in arrays]
         outputs = model(tensors if len(tensors) > 1 else tensors[0], training=False)
-        found.append(np.concatenate([np.asarray(part).reshape(1, -1) for part in keras.tree.flatten(outputs)], axis=1))
+        found.append(np.concatenate([np.asarray(part).reshape(len(arrays[0]), -1) for part in keras.tree.flatten(outputs)], axis=1))
     return np.concatenate(found)
 
 

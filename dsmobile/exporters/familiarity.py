@@ -108,8 +108,8 @@ def calibration_notes(model: Any, inputs: Inputs, *, random_weights: bool) -> li
     found = familiarity(model, inputs)
     if found is not None and found.unlike:
         notes.append(
-            f"The calibration inputs are unlike what the network was trained on: at {found.layer} they lie {found.shift:.1f} standard deviations from "
-            f"its mean, with {found.ratio:.2g} times its variance (at most {LARGEST_SHIFT:g}, and {1 / LARGEST_RATIO:g} to {LARGEST_RATIO:g} times, are "
-            "usual). Check scale and colour in --preprocess, and what the images show."
+            f"The calibration inputs are unlike what the network was trained on: at {found.layer} their mean lies {found.shift:.1f} standard "
+            f"deviations off, their variance is {found.ratio:.2g} times the remembered one (usual are at most {LARGEST_SHIFT:g}, and between "
+            f"{1 / LARGEST_RATIO:.2g} and {LARGEST_RATIO:g}). Check scale and colour in --preprocess, and what the images show."
         )
     return notes

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from dsmobile.exporters.calibration import SYNTHETIC, Inputs, Sample
 from dsmobile.exporters.correction import FEWEST_INPUTS, correct
 from dsmobile.exporters.execution import execute
 from dsmobile.exporters.lowering import lower
+from dsmobile.exporters.mixed import Base, require_classifier, search
 from dsmobile.exporters.operators import FoldedModel
 from dsmobile.exporters.parity import sqnr_db
 from dsmobile.exporters.plan import Plan
@@ -67,7 +68,7 @@ class Planner:
             bound: The largest integer of a weight.
             everywhere: Whether operators that are faster in float32 compute in integers too.
         """
-        key = (recipe.weights, recipe.activations, recipe.correction, recipe.max_drop, bound, everywhere)
+        key = (recipe.weights, recipe.activations, recipe.correction, recipe.wide_logits, recipe.max_drop, bound, everywhere)
         if key not in self._plans:
             self._plans[key] = self._make(recipe, bound, everywhere)
         return self._plans[key]
@@ -94,12 +95,14 @@ class Planner:
         return run_float(self.lowered, self.aside)
 
     def _make(self, recipe: Recipe, bound: int, everywhere: bool) -> Planned:
+        if recipe.max_drop is not None:
+            return self._mixed(recipe, recipe.max_drop, bound, everywhere)
         if recipe.weights != "int8":
             return Planned(float_plan(self.model, half=recipe.weights == "float16"))
         if recipe.quantized:
             model = self.lowered if recipe.activations == "int8" else self.model
             ranges = self.ranges if model is self.lowered else observe(model, self.inputs.samples())
-            plain = integer_plan(model, ranges, dtype=recipe.activations, bound=bound, everywhere=everywhere)
+            plain = integer_plan(model, ranges, dtype=recipe.activations, bound=bound, everywhere=everywhere, wide_logits=recipe.wide_logits)
         else:
             model, plain = self.model, weights_plan(self.model)
         if recipe.correction == "none":
@@ -110,11 +113,29 @@ class Planner:
             )
         makers: dict[str, Callable[[], Plan]] = {
             "plain": lambda: plain,
-            "bias": lambda: correct(model, plain, self._taking_part(), rounding=False, bound=bound),
-            "rounding": lambda: correct(model, plain, self._taking_part(), rounding=True, bound=bound),
+            recipe.correction: lambda: correct(model, plain, self._taking_part(), rounding=recipe.correction == "rounding", bound=bound),
         }
-        names = ("plain", "bias", "rounding") if recipe.correction == "rounding" else ("plain", "bias")
-        return self._best({name: makers[name]() for name in names})
+        return self._best({name: make() for name, make in makers.items()})
+
+    def base(self, recipe: Recipe, bound: int = LARGEST, *, everywhere: bool = False) -> Base:
+        """An int8 recipe's plan with all layers in integers, as what others are made from; see `planned`."""
+        planned = self.planned(replace(recipe, max_drop=None), bound, everywhere=everywhere)
+        corrected = planned.correction.get("shipped", "plain") != "plain"
+        return Base(self.lowered, self.ranges, planned.plan, corrected, bound, everywhere, recipe.wide_logits)
+
+    def _mixed(self, recipe: Recipe, max_drop: float, bound: int, everywhere: bool) -> Planned:
+        require_classifier(self.lowered)
+        base = self.base(recipe, bound, everywhere=everywhere)
+        plan, found = search(
+            base,
+            self.inputs,
+            self._taking_part,
+            max_drop,
+            lambda samples: run_float(self.lowered, samples),
+            lambda plan: lambda samples: run_plan(plan, samples),
+        )
+        planned = self.planned(replace(recipe, max_drop=None), bound, everywhere=everywhere)
+        return Planned(plan, {**planned.correction, "mixed": found})
 
     def _taking_part(self) -> Any:
         return (sample for place, sample in enumerate(self.inputs.samples()) if place % ASIDE != ASIDE - 1)

@@ -2,6 +2,7 @@
 
 - Swish becomes a sigmoid and a product.
 - A hard sigmoid, relu6(x + 3) / 6, becomes x / 6 + 1/2, which the convolution before it takes in, clipped to 0..1 by the integers it is stored in.
+- A pointwise convolution of one pixel before a reshape to a vector, as at the end of MobileNetV3, becomes a dense layer.
 - Sums and products of more than two become several of two.
 - A scale and shift that no layer took in becomes a depthwise convolution of one pixel: a scale for each channel, and one rounding instead of two.
 """
@@ -14,13 +15,28 @@ import numpy as np
 
 from dsmobile.architectures.graph import free_name
 from dsmobile.exporters.merging import in_float32, merge_scales
-from dsmobile.exporters.operators import Activation, Add, DepthwiseConvolution, FoldedModel, Maximum, Minimum, Multiply, Node, Operator, ScaleShift
+from dsmobile.exporters.operators import (
+    Activation,
+    Add,
+    Convolution,
+    Dense,
+    DepthwiseConvolution,
+    FoldedModel,
+    Maximum,
+    Minimum,
+    Multiply,
+    Node,
+    Operator,
+    Reshape,
+    ScaleShift,
+)
 
 
 def lower(model: FoldedModel) -> FoldedModel:
     """Rewrites a network; in float it computes the same."""
     taken = {value.name for value in model.inputs} | {node.name for node in model}
     nodes = [part for node in model for part in _parts(node, taken)]
+    nodes = _dense_at_the_end(replace(model, nodes=tuple(nodes)))
     merged = merge_scales(replace(model, nodes=tuple(nodes)))
     return in_float32(replace(merged, nodes=tuple(replace(node, operator=_as_convolution(node)) for node in merged)))
 
@@ -38,6 +54,22 @@ def _parts(node: Node, taken: set[str]) -> list[Node]:
     if isinstance(operator, (Add, Multiply, Maximum, Minimum)) and len(node.inputs) > 2:
         return _in_pairs(node, taken)
     return [node]
+
+
+def _dense_at_the_end(model: FoldedModel) -> list[Node]:
+    """A pointwise convolution of one pixel that a reshape turns into a vector is a dense layer behind that reshape."""
+    changed: dict[str, Node] = {}
+    for node in model:
+        reader = model.sole_reader(node.name)
+        operator = node.operator
+        if not isinstance(operator, Convolution) or reader is None or not isinstance(reader.operator, Reshape) or len(reader.shape) != 1:
+            continue
+        before = model.shape_of(node.inputs[0])
+        if before[:2] != (1, 1) or operator.kernel.shape[:2] != (1, 1) or operator.groups != 1:
+            continue
+        changed[node.name] = replace(node, operator=Reshape(), shape=(before[2],))
+        changed[reader.name] = replace(reader, operator=Dense(operator.kernel[0, 0], operator.bias))
+    return [changed.get(node.name, node) for node in model]
 
 
 def _in_pairs(node: Node, taken: set[str]) -> list[Node]:

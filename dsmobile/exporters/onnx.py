@@ -15,12 +15,27 @@ import numpy.typing as npt
 
 from dsmobile.errors import ConversionError
 from dsmobile.exporters.onnx_operators import file_shape, needs_turning, write_operator
-from dsmobile.exporters.operators import Activation, Dense, FoldedModel, Node, ParametricRelu, Reshape, ScaleShift, Weighted
+from dsmobile.exporters.operators import (
+    Activation,
+    Concatenate,
+    Crop,
+    Dense,
+    FoldedModel,
+    Node,
+    Pad,
+    ParametricRelu,
+    Pool,
+    Reshape,
+    ScaleShift,
+    Upsample,
+    Weighted,
+)
 from dsmobile.exporters.plan import Plan, Storage
 
 OPSET = 17
 IR_VERSION = 8
 LARGEST_BYTES = 2**31 - 2**20  # protobuf's limit, less what is no weight
+_PASSES_ON = (Activation, Concatenate, Crop, Pad, Pool, Reshape, Upsample)  # a conversion may move past these
 Arrange = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
 
@@ -98,7 +113,7 @@ class _Writer:
     def kernel_and_bias(self, node: Node, arrange: Arrange, axis: int) -> list[str]:
         operator, name = node.operator, node.name
         assert isinstance(operator, Weighted)  # noqa: S101
-        if node.name not in self.plan.integer_nodes:
+        if node.name not in self.plan.weights:
             return [self._float_weight(f"{name}.kernel", arrange(operator.kernel)), self._float_weight(f"{name}.bias", operator.bias)]
         weights = self.plan.weights[name]
         bias, steps = self.plan.integer_bias(node)
@@ -142,7 +157,7 @@ class _Writer:
         return self.stored[name]
 
     def _input_of(self, node: Node, name: str) -> str:
-        return self._store(name, self.real[name]) if node.name in self.plan.integer_nodes else self.real[name]
+        return self._store(name, self.real[name]) if node.name in self.plan.integer_nodes | self.plan.widened else self.real[name]
 
     def _value_info(self, name: str, dtype: str, shape: list[int]) -> Any:
         from onnx import TensorProto, helper
@@ -188,11 +203,26 @@ class _Writer:
 
     # nodes
 
+    def _comes_from_integers(self, name: str) -> bool:
+        """Whether ONNX Runtime would take a layer that reads this for one that forgot to quantize its weights.
+
+        Between a DequantizeLinear and a QuantizeLinear its optimizer WeightBiasQuantization makes the float weights of a layer int8, with one scale
+        for all channels. A Max of one input computes nothing, stays, and keeps the layer in float.
+        """
+        while self.real[name] not in self.stored.values():
+            node = self.model.node(name)
+            if node is None or not isinstance(node.operator, _PASSES_ON):
+                return False
+            name = node.inputs[0]
+        return True
+
     def _write(self, node: Node) -> None:
         integer = node.name in self.plan.integer_nodes
         if integer and node.name in self.plan.fused:
             return  # the node before it has given its value
         inputs = [self._input_of(node, name) for name in node.inputs]
+        if isinstance(node.operator, Weighted) and node.name not in self.plan.weights and self._comes_from_integers(node.inputs[0]):
+            inputs[0] = self.add("Max", [inputs[0]], f"{node.name}.held")
         if not integer:
             write_operator(self, node, inputs, node.name)
             self.real[node.name] = node.name

@@ -59,6 +59,7 @@ class Plan:
         integer_nodes: The nodes that take and give integers; all others compute in float32.
         fused: Activations that the node before them takes in: that node's own value never exists. A `unit` and a
             `relu_limit` are left to the storage behind it, whose integers end where they clip.
+        widened: Dense layers with integer weights that take integers and give float32: a network's logits, which 256 levels would make tie.
         half: Whether the kernels and biases of the other layers are kept in float16.
         io: Type of the inputs and outputs: float32, uint8 or int8.
     """
@@ -68,6 +69,7 @@ class Plan:
     storage: dict[str, Storage] = field(default_factory=dict)
     integer_nodes: frozenset[str] = frozenset()
     fused: frozenset[str] = frozenset()
+    widened: frozenset[str] = frozenset()
     half: bool = False
     io: str = "float32"
 
@@ -82,7 +84,7 @@ class Plan:
         return activation.name if activation else node.name
 
     def integer_bias(self, node: Node) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """The bias of an integer node in steps of input scale * weight scale, and these steps, shape (outputs,).
+        """The bias of an integer or widened node in steps of input scale * weight scale, and these steps, shape (outputs,).
 
         Raises:
             ConversionError: It does not fit 32 bits, or 48 beside int16 values.
@@ -97,3 +99,8 @@ class Plan:
                 f"a bias of the layer {node.name!r} does not fit its integers", "this is a fault in dsmobile: report it with the model"
             )
         return bias.astype(np.int64), steps
+
+    def real_bias(self, node: Node) -> npt.NDArray[np.float32]:
+        """The bias of a widened node in float32: what its integers stand for."""
+        bias, steps = self.integer_bias(node)
+        return (bias * steps).astype(np.float32)

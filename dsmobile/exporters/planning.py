@@ -66,6 +66,7 @@ def integer_plan(
     bound: int = LARGEST,
     wide: Iterable[str] = (),
     everywhere: bool = False,
+    wide_logits: bool = False,
 ) -> Plan:
     """Integer weights, rounded to the nearest, and integer values.
 
@@ -76,18 +77,20 @@ def integer_plan(
         bound: The largest integer of a weight.
         wide: Nodes to leave in float32.
         everywhere: Whether operators that are faster in float32 compute in integers too, for hardware that knows nothing else.
+        wide_logits: Whether a dense layer that gives an output of the network gives it in float32.
     """
     left = frozenset(wide)
     integer = frozenset(node.name for node in model if node.name not in left and _computes_in_integers(model, node, dtype, everywhere=everywhere))
     fused = _fused(model, integer)
     # An activation computes as the node that takes it in does.
     integer = frozenset(name for name in integer if name not in fused) | frozenset(name for name in fused if _before(model, name) in integer)
-    plan = Plan(model, integer_nodes=integer, fused=fused)
+    widened = frozenset(name for name in model.outputs if wide_logits and name in integer and _gives_logits(model, name, integer))
+    plan = Plan(model, integer_nodes=integer - widened, fused=fused, widened=widened)
     plan = replace(plan, storage=_storage(plan, ranges, dtype))
     weights = {
         node.name: quantize_weights(node.operator, plan.storage[node.inputs[0]].scale, bound)
         for node in model
-        if node.name in integer and isinstance(node.operator, Weighted)
+        if node.name in integer and isinstance(node.operator, Weighted)  # widened or not
     }
     weights |= {node.name: quantize_slopes(node.operator) for node in model if node.name in integer and isinstance(node.operator, ParametricRelu)}
     return with_weights(plan, weights)
@@ -154,7 +157,7 @@ def _storage(plan: Plan, ranges: dict[str, Range], dtype: str) -> dict[str, Stor
     fused_away = {node.name for node in model if plan.fused_activation(node)}
     needed = {value.name for value in model.inputs} | set(model.outputs)  # that the file's ends may be integers
     for node in model:
-        if node.name in plan.integer_nodes:
+        if node.name in plan.integer_nodes | plan.widened:
             needed |= {node.name, *node.inputs}
     return {name: storage for name, storage in found.items() if name in needed - fused_away}
 
@@ -183,11 +186,18 @@ def _clips_at_zero(node: Node, extent: Range) -> bool:
     return extent.low >= 0.0 and (operator.kind == "relu" or (operator.kind == "relu6" and extent.high <= 6.0))
 
 
+def _gives_logits(model: FoldedModel, name: str, integer: frozenset[str]) -> bool:
+    """Whether a value comes from a dense layer that takes integers, and nothing else reads it."""
+    node = model.node(name)
+    return node is not None and isinstance(node.operator, Dense) and node.inputs[0] in integer and not model.consumers(name)
+
+
 def describe(plan: Plan) -> dict[str, Any]:
     """What a manifest says of a plan: how many layers compute in integers, which do not."""
     layers = [node.name for node in plan.model if isinstance(node.operator, Weighted)]
     return {
         "layers": len(layers),
         "integer_layers": sum(name in plan.integer_nodes for name in layers),
-        "float_layers": [name for name in layers if name not in plan.integer_nodes],
+        "float_layers": [name for name in layers if name not in plan.integer_nodes | plan.widened],
+        "float_outputs": [name for name in layers if name in plan.widened],
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from dsmobile.exporters.plan import QuantizedWeights, Storage
 
 DEAD_CHANNEL = 1e-7
 LARGEST = 127
+CHUNK = 4
 REDUCED = 63  # 7-bit weights cannot saturate the 16-bit sums of x86 without VNNI
 LARGEST_BIAS = 2.0**29  # in steps; leaves room in 32 bits for the correction and the sum itself
 Sample = Sequence[npt.NDArray[np.float32]]
@@ -101,7 +103,7 @@ def real_kernel(operator: Weighted, weights: QuantizedWeights) -> npt.NDArray[np
 
 
 def observe(model: FoldedModel, inputs: Iterable[Sample]) -> dict[str, Range]:
-    """The range of every value of a network over calibration inputs, one at a time.
+    """The range of every value of a network over calibration inputs, a few at a time.
 
     Args:
         model: The network.
@@ -116,14 +118,15 @@ def observe(model: FoldedModel, inputs: Iterable[Sample]) -> dict[str, Range]:
         values = execute(model, sample)
         return tf.stack([tf.reduce_min(values[name]) for name in values]), tf.stack([tf.reduce_max(values[name]) for name in values])
 
-    compiled = tf.function(extremes, autograph=False)
+    compiled = tf.function(extremes, autograph=False, reduce_retracing=True)
     names = [*(value.name for value in model.inputs), *(node.name for node in model)]
     low, high = np.zeros(len(names)), np.zeros(len(names))
     count = 0
-    for sample in inputs:
-        lows, highs = compiled([tf.constant(array) for array in sample])
+    waiting = iter(inputs)
+    while chunk := list(islice(waiting, CHUNK)):
+        lows, highs = compiled([tf.constant(np.concatenate(arrays)) for arrays in zip(*chunk, strict=True)])
         low, high = np.minimum(low, lows.numpy()), np.maximum(high, highs.numpy())
-        count += 1
+        count += len(chunk)
     if not count:
         raise ConversionError("there is no calibration input", "give images with --calibration")
     bad = [name for name, a, b in zip(names, low, high, strict=True) if not (np.isfinite(a) and np.isfinite(b))]

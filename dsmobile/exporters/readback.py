@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from dsmobile.errors import ConversionError
 from dsmobile.exporters.onnx import dense_orders
-from dsmobile.exporters.operators import Dense, FoldedModel, Node, Weighted, output_channels
+from dsmobile.exporters.operators import Dense, Node, Weighted, output_channels
 from dsmobile.exporters.plan import Plan
 
 _TFLITE = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
@@ -32,7 +32,7 @@ def check_weights(data: bytes, file_format: str, plan: Plan) -> str:
     Raises:
         ConversionError: A weight, a scale or a bias differs.
     """
-    found = list(_read_tflite(data) if file_format == "tflite" else _read_onnx(data, plan.model))
+    found = list(_read_tflite(data) if file_format == "tflite" else _read_onnx(data, plan))
     nodes = [node for node in plan.model if isinstance(node.operator, Weighted)]
     if len(found) != len(nodes):
         raise ConversionError(
@@ -58,6 +58,8 @@ def _planned(plan: Plan, node: Node) -> Layer:
         return output_channels(operator).astype(kind), none, operator.bias.astype(kind)
     weights = plan.weights[node.name]
     matrix = output_channels(replace(operator, kernel=weights.integers)).astype(np.int8)
+    if node.name in plan.widened:
+        return matrix, weights.scales, plan.real_bias(node)
     if node.name not in plan.integer_nodes:
         return matrix, weights.scales, operator.bias.astype(np.float32)
     return matrix, weights.scales, plan.integer_bias(node)[0]
@@ -90,15 +92,15 @@ def _read_tflite(data: bytes) -> Iterator[Layer]:
         yield matrix, details[kernel_place]["quantization_parameters"]["scales"], bias.astype(np.int64) if bias.dtype.kind == "i" else bias
 
 
-def _read_onnx(data: bytes, model: FoldedModel) -> Iterator[Layer]:
+def _read_onnx(data: bytes, plan: Plan) -> Iterator[Layer]:
     import onnx
     from onnx import numpy_helper
 
     graph = onnx.load_from_string(data).graph
     initializers = {tensor.name: tensor for tensor in graph.initializer}
     before = {node.output[0]: node for node in graph.node if node.op_type in ("DequantizeLinear", "Cast")}
-    orders = dense_orders(model)
-    layers = (node for node in model if isinstance(node.operator, Weighted))
+    orders = dense_orders(plan.model)
+    layers = (node for node in plan.model if isinstance(node.operator, Weighted))
     for entry in graph.node:
         if entry.op_type not in ("Conv", "ConvTranspose", "Gemm"):
             continue
@@ -116,4 +118,6 @@ def _read_onnx(data: bytes, model: FoldedModel) -> Iterator[Layer]:
         else:
             turned = kernel.transpose(0, 2, 3, 1) if entry.op_type == "Conv" else kernel.transpose(1, 2, 3, 0)
             matrix = turned.reshape(turned.shape[0], -1)
+        if node is not None and node.name in plan.widened:
+            bias = (bias.astype(np.int64) * numpy_helper.to_array(initializers[before[entry.input[2]].input[1]])).astype(np.float32)
         yield matrix, scales, bias.astype(np.int64) if bias.dtype.kind == "i" else bias

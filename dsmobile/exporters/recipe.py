@@ -30,6 +30,7 @@ class Recipe:
         activations: `float32`, `int8` or `int16`.
         formats: The formats it can be written in.
         correction: Of what rounding does: `none`, `bias`, or `rounding` for both of it.
+        wide_logits: Whether a dense layer at the end gives float32: its weights are integers, its outputs do not tie.
         max_drop: Points of top-1 that may be lost; the fewest layers for that stay in float32. None leaves none.
         max_error: Float recipes: largest difference allowed, times max(1, largest reference); 0 takes no part.
         min_sqnr_db: Integer recipes: least signal to quantization noise ratio in dB before the softmax; None takes no part.
@@ -43,6 +44,7 @@ class Recipe:
     activations: str
     formats: tuple[str, ...]
     correction: str
+    wide_logits: bool
     max_drop: float | None
     max_error: float
     min_sqnr_db: float | None
@@ -84,6 +86,7 @@ def read_recipe(name: str) -> Recipe:
         raise SpecError(f"the recipe {path} cannot be read: {error}", "compare it with export/int8.toml") from error
     defaults: dict[str, Any] = {
         "correction": "none",
+        "wide_logits": False,
         "max_drop": None,
         "max_error": 0.0,
         "min_sqnr_db": None,
@@ -117,6 +120,8 @@ def _checked(recipe: Recipe, path: Path) -> Recipe:
         raise SpecError(f"{path}: correction = {recipe.correction!r} is not known", f"take {', '.join(CORRECTIONS)}")
     if recipe.correction != "none" and recipe.weights != "int8":
         raise SpecError(f"{path}: there is nothing to correct in {recipe.weights} weights", 'write correction = "none"')
+    if type(recipe.wide_logits) is not bool or (recipe.wide_logits and kinds != ("int8", "int8")):
+        raise SpecError(f"{path}: wide_logits = {recipe.wide_logits!r} does not fit", "write true or false, true beside int8 with int8 only")
     if recipe.max_drop is not None and not (_is_number(recipe.max_drop) and 0 < recipe.max_drop <= 100 and kinds == ("int8", "int8")):
         raise SpecError(f"{path}: max_drop = {recipe.max_drop!r} does not fit", "give points of top-1, above 0 up to 100, beside int8 with int8")
     for key in ("calibration_count", "parity_count"):

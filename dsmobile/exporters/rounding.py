@@ -23,7 +23,7 @@ MOST_WEIGHTS = 1536  # of one output channel: the covariance has their square
 DAMPING = 0.1
 CYCLES = 2
 BLOCK = 64
-MOST_WINDOWS = 30_000
+MOST_WINDOWS = 12_000
 Matrix = npt.NDArray[np.float32]
 
 
@@ -66,14 +66,16 @@ def _windows(operator: Operator, inputs: list[Matrix]) -> list[Matrix]:
     assert isinstance(operator, (Convolution, DepthwiseConvolution))  # noqa: S101
     height, width = operator.kernel.shape[:2]
     found = []
-    for x in inputs:
+    pixels = inputs[0].shape[1] * inputs[0].shape[2] // (operator.strides[0] * operator.strides[1])
+    used = inputs[:: max(1, len(inputs) * pixels // (4 * MOST_WINDOWS))]
+    for x in used:
         padded = tf.pad(x, [(0, 0), *operator.pads, (0, 0)])
         if (height, width) == (1, 1):
             windows = padded[:, :: operator.strides[0], :: operator.strides[1], :]
         else:
             windows = tf.image.extract_patches(padded, (1, height, width, 1), (1, *operator.strides, 1), (1, *operator.dilation, 1), "VALID")
         flat = windows.numpy().reshape(-1, windows.shape[-1])
-        step = -(-len(flat) * len(inputs) // MOST_WINDOWS)
+        step = -(-len(flat) * len(used) // MOST_WINDOWS)
         found.append(flat[::step])
     return found
 

@@ -59,7 +59,7 @@ def dense(values: Values, node: Node, operator: Dense) -> None:
 
 def hybrid(values: Values, node: Node) -> bool:
     """Whether a layer has integer weights and takes float32."""
-    return node.name in values.plan.weights and node.name not in values.plan.integer_nodes
+    return node.name in values.plan.weights and node.name not in values.plan.integer_nodes | values.plan.widened
 
 
 def reshaped(values: Values, node: Node, x: int, shape: tuple[int, ...], output: int) -> int:
@@ -175,6 +175,9 @@ def _weights(values: Values, node: Node, operator: Weighted) -> list[int]:
         wide = values.storage(node.inputs[0]).dtype == "int16"
         kernel = values.graph.constant(f"{name}/kernel", _in_place(operator, stored.integers), stored.scales, axis=axis)
         return [kernel, values.graph.constant(f"{name}/bias", bias.astype(np.int64 if wide else np.int32), steps)]
+    if stored is not None and name in plan.widened:
+        kernel = values.graph.constant(f"{name}/kernel_int8", _in_place(operator, stored.integers), stored.scales, axis=axis)
+        return [values.unpacked(kernel, f"{name}/kernel"), values.constant(f"{name}/bias", plan.real_bias(node))]
     if stored is not None:
         kernel = values.graph.constant(f"{name}/kernel_int8", _in_place(operator, stored.integers, mixed=True), stored.scales, axis=axis)
         if isinstance(operator, (DepthwiseConvolution, TransposedConvolution)):
