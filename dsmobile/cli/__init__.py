@@ -14,6 +14,7 @@ VERBS = {
     "export": "Write a network, and its twin, as TFLite and ONNX, float32 and int8, each checked against the network.",
     "evaluate": "Top-1 and top-5 of files on labelled images or arrays, with an interval.",
     "inspect": "What is inside anybody's model file: inputs, operators, MACs, weights, quantization, and which runtime here takes it.",
+    "doctor": "Where and why quantization lost accuracy, layer by layer on real data, and what to do.",
     "bench": "Measure files on this machine or on another one over SSH: latency, and the speed-up of each pair, with intervals.",
     "compare": "Two results side by side, where they were measured alike.",
     "report": "Turn results into one HTML page, Markdown, CSV or JSON.",

@@ -32,8 +32,9 @@ def expected_drop(reference: npt.NDArray[np.floating], measured: npt.NDArray[np.
 
 
 def integer_layers(plan: Plan) -> list[str]:
-    """The layers with a kernel that compute in integers, in the order in which they run."""
-    return [node.name for node in plan.model if isinstance(node.operator, Weighted) and node.name in plan.integer_nodes]
+    """The layers with a kernel that take integers and have integer weights, in the order in which they run."""
+    integer = plan.integer_nodes | plan.widened
+    return [node.name for node in plan.model if isinstance(node.operator, Weighted) and node.name in integer]
 
 
 def left_in_float(model: FoldedModel, layers: Iterable[str]) -> frozenset[str]:
@@ -57,7 +58,7 @@ def left_in_float(model: FoldedModel, layers: Iterable[str]) -> frozenset[str]:
     return frozenset(wide)
 
 
-def _givers(model: FoldedModel, node: Node) -> set[str]:
+def _givers(_: FoldedModel, node: Node) -> set[str]:
     return set(node.inputs)
 
 
@@ -66,22 +67,25 @@ def _readers(model: FoldedModel, node: Node) -> set[str]:
 
 
 def noise_of_each(
-    model: FoldedModel, layers: list[str], plan_of: Callable[[frozenset[str]], Plan], run: Callable[[Plan], Floats], reference: Floats
+    plan: Plan, layers: list[str], plan_of: Callable[[frozenset[str]], Plan], run: Callable[[Plan], Floats], reference: Floats
 ) -> dict[str, float]:
     """The noise that each layer's integers alone bring to the logits: mean over inputs of the squared difference.
 
     Args:
-        model: The network, lowered.
+        plan: With all layers in integers.
         layers: The layers to look at.
         plan_of: The plan with these nodes left in float32.
         run: What a plan's file gives, shape (count, numbers).
         reference: What the network gives in float.
     """
-    nodes = {node.name for node in model}
+    nodes = {node.name: node for node in plan.model}
     found = {}
     for layer in layers:
-        activation = model.sole_reader(layer)
+        activation = plan.fused_activation(nodes[layer])
         kept = {layer, activation.name} if activation is not None else {layer}
-        noise = run(plan_of(frozenset(nodes - kept))).astype(np.float64) - reference
+        giver = nodes.get(nodes[layer].inputs[0])
+        if layer in plan.widened and giver is not None and not isinstance(giver.operator, Weighted):
+            kept.add(giver.name)  # it gives float32 only where it takes integers
+        noise = run(plan_of(frozenset(nodes.keys() - kept))).astype(np.float64) - reference
         found[layer] = float(np.square(noise).sum() / len(reference))
     return found

@@ -1,0 +1,1 @@
+"""Where and why quantization lost accuracy: a float file and a quantized one of the same network, layer by layer on real data."""
