@@ -17,7 +17,7 @@ from typing import Any, Callable, Dict, List, Optional
 from .conditions import snapshot
 from .lifeline import LOST, end_with_stdin
 from .machine import facts
-from .records import ReplicateSample, RunPlan, header, to_line
+from .records import Block, ReplicateSample, RunPlan, header, to_line
 
 STOPPED = 130
 FULL = 74  # as sysexits.h calls it: an input or output error
@@ -118,7 +118,7 @@ def run(plan: RunPlan, write: Callable[[Dict[str, Any]], None], *, new: bool = T
             break
         write({"kind": "conditions", "when": "before", "block": block.index, **snapshot()})
         for position, artifact in enumerate(block.order):
-            sample = replicate(plan, artifact, functools.partial(_tell, write, block.index, artifact, plan.artifacts[artifact].runtime))
+            sample = replicate(plan, block.index, artifact, functools.partial(_tell, write, block.index, artifact, plan.artifacts[artifact].runtime))
             runtime = plan.artifacts[artifact].runtime
             write(replace(sample, block=block.index, position=position, artifact=artifact, runtime=runtime).to_json())
         write({"kind": "conditions", "when": "after", "block": block.index, **snapshot()})
@@ -129,11 +129,12 @@ def _tell(write: Callable[[Dict[str, Any]], None], block: int, artifact: int, ru
     write({**moment, **place, "block": block, "artifact": artifact})
 
 
-def replicate(plan: RunPlan, artifact: int, tell: Callable[[Dict[str, Any]], None]) -> ReplicateSample:
+def replicate(plan: RunPlan, block: int, artifact: int, tell: Callable[[Dict[str, Any]], None]) -> ReplicateSample:
     """Runs one artifact in a fresh process.
 
     Args:
         plan: How to measure.
+        block: The block's index.
         artifact: Its index.
         tell: Takes the moments of a run without a pause, as they come.
 
@@ -141,7 +142,7 @@ def replicate(plan: RunPlan, artifact: int, tell: Callable[[Dict[str, Any]], Non
         What it measured, or why it failed.
     """
     global _child
-    request = replace(plan, artifacts=(plan.artifacts[artifact],), blocks=())
+    request = replace(plan, artifacts=(plan.artifacts[artifact],), blocks=(Block(block, (0,)),))
     command = [sys.executable, os.path.dirname(os.path.abspath(__file__)), "--replicate", json.dumps(request.to_json())]
     started = time.perf_counter_ns()
     _child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment())

@@ -7,6 +7,9 @@ import sys
 from dataclasses import asdict, dataclass, field
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
+from .answers import Deviation as Deviation
+from .answers import Probe as Probe
+from .answers import Unoptimised as Unoptimised
 from .documents import BLOCK, COVERAGE, FACTS, LOOP, REST, SNAPSHOT, THREADS
 from .reading import DAY_NS, document, number, of_schema, one_of, optional, parsed, record, sequence, text, whole, whole_numbers
 from .run_plan import PLAN_SCHEMA as PLAN_SCHEMA
@@ -16,21 +19,6 @@ from .run_plan import PlannedArtifact as PlannedArtifact
 from .run_plan import RunPlan as RunPlan
 
 SAMPLES_SCHEMA = "dsmobile.samples/1"
-
-
-@dataclass(frozen=True)
-class Probe:
-    """What a model answers to its seeded input: shows that the right thing was measured.
-
-    Args:
-        values: The first output's first values, 16 at most, as real numbers; None where one is not finite.
-        total: The sum over the whole first output; None where it is not finite.
-        step: The output's quantization step; 0 where it is float.
-    """
-
-    values: Tuple[Optional[float], ...]
-    total: Optional[float]
-    step: float
 
 
 @dataclass(frozen=True)
@@ -92,6 +80,8 @@ class ReplicateSample:
         conditions: A snapshot taken as the loop ended: see `conditions.snapshot`.
         summary: In place of `latency_ns`, where the runtime is a tool that tells no single inference.
         runtime: The runtime that ran it.
+        unoptimised: How its answers lie against those of the unoptimised graph; None where that is not asked for: outside the trial and runs
+            without a pause, and of what is not int8 ONNX.
     """
 
     block: int
@@ -115,6 +105,7 @@ class ReplicateSample:
     summary: Optional[Summary] = None
     coverage: Dict[str, int] = field(default_factory=dict)
     runtime: str = ""
+    unoptimised: Optional[Unoptimised] = None
 
     def to_json(self) -> Dict[str, Any]:
         """The JSON form: a line of the samples."""
@@ -263,7 +254,8 @@ def _second_header(_: Any) -> None:
     raise ValueError("a second header")
 
 
-_NS, _FLOAT = number(1, DAY_NS), number(-sys.float_info.max, sys.float_info.max)
+_NS, _FLOAT, _SIZE = number(1, DAY_NS), number(-sys.float_info.max, sys.float_info.max), number(0, sys.float_info.max)
+_DEVIATION = record(Deviation, difference=optional(_SIZE), sensitivity=optional(_SIZE), magnitude=_SIZE)
 _REPLICATE = record(
     ReplicateSample,
     block=BLOCK,
@@ -274,6 +266,7 @@ _REPLICATE = record(
     summary=optional(record(Summary, latency_ns=_NS)),
     coverage=COVERAGE,
     runtime=one_of("", *RUNTIMES),
+    unoptimised=optional(record(Unoptimised, outputs=sequence(_DEVIATION))),
 )
 _MOMENT = record(Moment, block=BLOCK, count=whole(1), median_ns=_NS, p90_ns=_NS, conditions=SNAPSHOT)
 _HEADER = document(("kind", "facts"), kind=one_of("header"), facts=FACTS, threads=THREADS, files=sequence(text))

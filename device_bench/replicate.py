@@ -14,6 +14,7 @@ from .records import PlannedArtifact, RunPlan, to_line
 from .sustained import sustain
 from .warmup import truncation
 
+TRIAL = -1
 _MOST_ROUNDS = 3  # as long again, twice, where the warm-up has not ended
 _PROBE_VALUES = 16
 
@@ -22,7 +23,7 @@ def main(request: str) -> int:
     """Measures what the request says and writes one JSON line to standard output.
 
     Args:
-        request: The JSON form of a plan with a single artifact; its blocks do not matter.
+        request: The JSON form of a plan with a single artifact, and the block that it is of.
     """
     from .lifeline import end_with_stdin
 
@@ -92,15 +93,17 @@ def measure(artifact: PlannedArtifact, plan: RunPlan, tell: Callable[[Dict[str, 
     else:
         latency_ns, warmup_count, finished = until_steady(opened.invoke, plan)
     loop = watch.stop()
+    peak, ended = peak_memory_bytes(), snapshot()
+    asked = plan.sustained_s or any(block.index == TRIAL for block in plan.blocks)
     return {
         **known,
         "latency_ns": latency_ns,
         "warmup_count": warmup_count,
         "warmup_finished": finished,
-        "peak_memory_bytes": peak_memory_bytes(),
-        "probe": probe,
+        "peak_memory_bytes": peak,
         "loop": loop,
-        "conditions": snapshot(),
+        "conditions": ended,
+        "unoptimised": opened.against_unoptimised() if asked and opened.against_unoptimised else None,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.metadata
 import mmap
@@ -16,7 +17,9 @@ from .delegation import coverage
 from .inputs import probe_input
 from .machine import MODULES, PACKAGES, cpu_flags, int8_features, int8_saturates, read
 from .records import PlannedArtifact
+from .unoptimised import compare
 
+_APART = 1000  # of the seeds of two pictures
 _INT8_OPERATORS = (b"QuantizeLinear", b"QLinearConv", b"QLinearMatMul", b"ConvInteger", b"MatMulInteger")
 
 
@@ -29,6 +32,7 @@ class Opened(NamedTuple):
         load_ns: How long it took to open it until it could run.
         exact_kernels: `native`, `x64quantprecision`, or empty where it is not int8 ONNX.
         coverage: How much of it a delegate runs: see `delegation.coverage`.
+        against_unoptimised: Runs it against its unoptimised graph: see `unoptimised.compare`; None where it is not int8 ONNX.
     """
 
     invoke: Callable[[], Any]
@@ -36,6 +40,7 @@ class Opened(NamedTuple):
     load_ns: int
     exact_kernels: str
     coverage: Optional[Dict[str, int]] = None
+    against_unoptimised: Optional[Callable[[], Dict[str, Any]]] = None
 
 
 def import_runtime(runtime: str) -> Tuple[Any, str, int]:
@@ -100,28 +105,48 @@ def _open_tflite(module: Any, artifact: PlannedArtifact, threads: int) -> Opened
 
 
 def _open_onnx(module: Any, artifact: PlannedArtifact, threads: int) -> Opened:
-    options = module.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = module.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 3
+    options = _onnx_options(module, threads)
     features = int8_features(cpu_flags(read("/proc/cpuinfo") or ""))
-    exact = exact_kernels(holds_int8_operators(artifact.path), artifact.reduced_range, platform.machine(), features)
+    int8 = holds_int8_operators(artifact.path)
+    exact = exact_kernels(int8, artifact.reduced_range, platform.machine(), features)
     if exact == "x64quantprecision":
         options.add_session_config_entry("session.x64quantprecision", "1")
     started = time.perf_counter_ns()
     session = module.InferenceSession(artifact.path, options, providers=["CPUExecutionProvider"])
     load_ns = time.perf_counter_ns() - started
-    feed = {}
-    for number, node in enumerate(session.get_inputs()):
-        shape = [1 if axis == 0 and not isinstance(size, int) else size for axis, size in enumerate(node.shape)]
-        feed[node.name] = _draw(artifact, number, node.name, shape, _onnx_dtype(node.name, node.type))
-    run = session.run
+    feed, run = _onnx_feed(session, artifact), session.run
 
     def invoke() -> Any:
         return run(None, feed)
 
-    return Opened(invoke, lambda outputs: (np.asarray(outputs[0]), 0.0), load_ns, exact)
+    def open_unoptimised() -> Callable[[Any], Any]:
+        plain = _onnx_options(module, threads)
+        plain.graph_optimization_level = module.GraphOptimizationLevel.ORT_DISABLE_ALL
+        reference = module.InferenceSession(artifact.path, plain, providers=["CPUExecutionProvider"])
+        return functools.partial(reference.run, None)
+
+    def against_unoptimised() -> Dict[str, Any]:
+        return compare(functools.partial(run, None), open_unoptimised, functools.partial(_onnx_feed, session, artifact))
+
+    return Opened(invoke, lambda outputs: (np.asarray(outputs[0]), 0.0), load_ns, exact, None, against_unoptimised if int8 else None)
+
+
+def _onnx_options(module: Any, threads: int) -> Any:
+    options = module.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = module.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 3
+    return options
+
+
+def _onnx_feed(session: Any, artifact: PlannedArtifact, picture: int = 0, moved: bool = False) -> Dict[str, Any]:
+    """All inputs; picture 0 is the one that is measured."""
+    feed = {}
+    for number, node in enumerate(session.get_inputs()):
+        shape = [1 if axis == 0 and not isinstance(size, int) else size for axis, size in enumerate(node.shape)]
+        feed[node.name] = _draw(artifact, picture * _APART + number, node.name, shape, _onnx_dtype(node.name, node.type), moved)
+    return feed
 
 
 def exact_kernels(holds_int8: bool, reduced_range: bool, machine: str, features: Iterable[str]) -> str:
@@ -156,7 +181,7 @@ def _onnx_dtype(name: str, onnx_type: str) -> str:
         raise ValueError("its input %s has the type %s, which cannot be drawn" % (name, onnx_type)) from None
 
 
-def _draw(artifact: PlannedArtifact, number: int, name: str, shape: List[Any], dtype: str) -> Any:
+def _draw(artifact: PlannedArtifact, number: int, name: str, shape: List[Any], dtype: str, moved: bool = False) -> Any:
     if any(not isinstance(size, int) or size < 1 for size in shape):
         raise ValueError("its input %s has no fixed size: %s" % (name, shape))
-    return probe_input(artifact.seed + number, shape, dtype, artifact.low, artifact.high, artifact.layout or "nhwc")
+    return probe_input(artifact.seed + number, shape, dtype, artifact.low, artifact.high, artifact.layout or "nhwc", moved)

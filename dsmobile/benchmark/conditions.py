@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
-from device_bench.records import ReplicateSample, Samples
+from device_bench.records import Deviation, ReplicateSample, Samples
 from dsmobile.benchmark import result
 from dsmobile.benchmark.device_state import of_the_clocks, of_the_machine, seen
 from dsmobile.benchmark.kinds import Kind as Kind
 from dsmobile.benchmark.kinds import validity as validity
-from dsmobile.benchmark.numerics import as_exported, finite, same_answer
+from dsmobile.benchmark.numerics import as_exported, finite, same_answer, same_optimised
 from dsmobile.benchmark.plan import ENOUGH_BLOCKS
 from dsmobile.benchmark.subjects import Subject
 
@@ -36,6 +36,7 @@ def judge(samples: Samples, subjects: Sequence[Subject], *, threads: int, blocks
         *of_the_machine(samples),
         *of_the_clocks(samples),
         *_of_the_answers(samples, subjects),
+        *_of_the_optimisation(samples, subjects),
         *_of_the_delegates(subjects, done),
         *_of_the_run(samples, subjects, done, blocks),
         *(() if samples.facts.get("counts_instructions") else _of_the_load(samples, done, threads)),
@@ -56,6 +57,26 @@ def _of_the_answers(samples: Samples, subjects: Sequence[Subject]) -> Iterable[r
             yield Kind.NOT_FINITE.warning(f"{subject.path.name} answers with numbers that are not finite")
         if len({(replicate.runtime_version, replicate.exact_kernels, replicate.delegate) for replicate in mine}) > 1:
             yield Kind.RUNTIME_CHANGED.warning(f"{subject.path.name} did not run on the same runtime and delegate throughout")
+
+
+def _of_the_optimisation(samples: Samples, subjects: Sequence[Subject]) -> Iterable[result.Warning]:
+    """int8 ONNX files whose optimised graph computes something else than the file says; one that nobody compared is not judged."""
+    for index, subject in enumerate(subjects):
+        found = [sample.unoptimised for sample in samples.replicates if sample.artifact == index and sample.unoptimised is not None]
+        failed = next((unoptimised.error for unoptimised in found if unoptimised.error), "")
+        apart = [output for unoptimised in found for output in unoptimised.outputs if not same_optimised(output)]
+        if apart:
+            yield Kind.OPTIMISED_DIFFERS.warning(f"{subject.path.name} answers {_how_far(apart[0])} than without ONNX Runtime's optimisations")
+        elif failed:
+            yield Kind.NOT_COMPARED.warning(f"{subject.path.name} could not be held against its unoptimised graph: {failed}")
+
+
+def _how_far(deviation: Deviation) -> str:
+    if deviation.difference is None:
+        return "in another shape, or with other numbers that are not finite,"
+    if not deviation.magnitude:
+        return "otherwise"
+    return f"otherwise by {deviation.difference / deviation.magnitude:.0%} (root mean square)"
 
 
 def _of_the_run(samples: Samples, subjects: Sequence[Subject], done: Sequence[ReplicateSample], blocks: int) -> Iterable[result.Warning]:

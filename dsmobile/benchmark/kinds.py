@@ -21,6 +21,12 @@ class Kind(Enum):
     )
     CLOCK_STEPPED = ("clock_stepped", Validity.INVALID, "wait until the device has set its time and does not sleep, then measure again")
     NUMERICS = ("numerics", Validity.INVALID, "export the model again, or install another version of the runtime on the device")
+    OPTIMISED_DIFFERS = (
+        "optimised_differs",
+        Validity.INVALID,
+        "neither its latency nor its accuracy here is that of the network: export it with 7-bit weights, which no kernel saturates "
+        "(`dsmobile export --target x86`), or install another version of ONNX Runtime on the device",
+    )
     RUNTIME_CHANGED = ("runtime_changed", Validity.INVALID, "do not install anything on the device while it measures, then measure again")
     DELEGATE = (
         "delegate",
@@ -64,6 +70,11 @@ class Kind(Enum):
         "not_delegated",
         Validity.DEGRADED,
         "that is this runtime's own way with such a file, but a slow one: give it fixed sizes, and float32 or full int8",
+    )
+    NOT_COMPARED = (
+        "not_compared",
+        Validity.DEGRADED,
+        "see whether the device has enough memory for it, or compare its answers with `dsmobile evaluate` before you trust them",
     )
     WARMUP_NOT_FINISHED = (
         "warmup_not_finished",

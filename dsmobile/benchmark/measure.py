@@ -181,4 +181,5 @@ def _blocks_done(blocks: int, known: Sequence[tuple[list[float], list[float]]]) 
 def _cost(replicate: ReplicateSample) -> Cost:
     one = replicate_of(replicate)
     timed_ns = sum(replicate.latency_ns)
-    return Cost(max(replicate.wall_ns - timed_ns, 0) / 1e9, (statistics.median(replicate.latency_ns) if timed_ns else one.median_ns) / 1e9)
+    extra_ns = replicate.unoptimised.wall_ns if replicate.unoptimised else 0  # which only the trial spends
+    return Cost(max(replicate.wall_ns - timed_ns - extra_ns, 0) / 1e9, (statistics.median(replicate.latency_ns) if timed_ns else one.median_ns) / 1e9)

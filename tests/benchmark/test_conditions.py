@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from device_bench.records import Probe
+from device_bench.records import Deviation, Probe, Unoptimised
 from dsmobile.benchmark.conditions import Kind, judge, validity
 from dsmobile.benchmark.result import Validity
 
@@ -12,6 +12,11 @@ from dsmobile.benchmark.result import Validity
 def loop(**changes):
     base = {"wall_ns": 10**9, "cpu_ns": 10**9, "others_cpu": 0.0, "stolen": 0.0, "clock_step_ns": 0, "major_faults": 0}
     return lambda index: {"loop": {**base, **changes}}
+
+
+def unoptimised(*outputs: Deviation, error: str = ""):
+    """What a trial told of the unoptimised graph."""
+    return lambda index: {"block": index - 1, **({} if index else {"unoptimised": Unoptimised(4, outputs, error)})}
 
 
 def clocks(index: int, *, wall_s: float = 0.0, asleep_s: float = 0.0):
@@ -66,6 +71,8 @@ def test_a_device_that_tells_nothing_is_valid(quiet, subject) -> None:
         (Kind.CLOCK_STEPPED, {"replicate": lambda index: {"conditions": clocks(index, asleep_s=900.0 if index > 4 else 0.0)}}),
         (Kind.DELEGATE, {"replicate": lambda index: {"coverage": {"nodes": 31, "delegated_nodes": 0, "partitions": 0}}}),
         (Kind.NUMERICS, {"replicate": lambda index: {"probe": Probe((0.1, 0.2 + index), 0.3, 0.0)}}),
+        (Kind.OPTIMISED_DIFFERS, {"replicate": unoptimised(Deviation(0.0, 0.1, 1.0), Deviation(0.3, 0.1, 1.0))}),
+        (Kind.OPTIMISED_DIFFERS, {"replicate": unoptimised(Deviation(None, 0.1, 1.0))}),
         (Kind.RUNTIME_CHANGED, {"replicate": lambda index: {"delegate": "XNNPACK" if index else ""}}),
     ],
 )
@@ -101,6 +108,7 @@ def test_what_means_something_else_than_it_says_is_invalid(quiet, subject, kind,
         (Kind.MEMORY_PRESSURE, {"before": {"memory_available_bytes": 1000}}),
         (Kind.MEMORY_PRESSURE, {"replicate": loop(major_faults=400)}),
         (Kind.WARMUP_NOT_FINISHED, {"replicate": lambda index: {"warmup_finished": False}}),
+        (Kind.NOT_COMPARED, {"replicate": unoptimised(error="MemoryError: ")}),
         (Kind.NOT_FINITE, {"replicate": lambda index: {"probe": Probe((None, 0.2), None, 0.0)}}),
         (Kind.REPLICATE_FAILED, {"replicate": lambda index: {"error": "SIGSEGV"} if index == 3 else {}}),
         (Kind.FEW_BLOCKS, {"replicate": lambda index: {"error": "SIGSEGV"} if index < 3 else {}}),
@@ -126,6 +134,15 @@ def test_what_only_the_trial_saw_is_none_of_it(quiet, subject) -> None:
     samples = quiet()
     hot = {"when": "before", "block": -1, "throttled": 0x4, "governor": "ondemand"}
     assert kinds(replace(samples, conditions=(hot, *samples.conditions)), subject) == []
+
+
+def test_an_optimised_graph_that_rounds_the_other_way_is_valid(quiet, subject) -> None:
+    assert kinds(quiet(replicate=unoptimised(Deviation(0.08, 0.1, 1.0), Deviation(None, None, 0.0))), subject) == []
+
+
+def test_how_far_it_is_off_is_said(quiet, subject) -> None:
+    (warning,) = judge(quiet(replicate=unoptimised(Deviation(0.6, 0.1, 1.0))), [subject], threads=1, blocks=10)
+    assert warning.advice.startswith("m.tflite answers otherwise by 60% (root mean square) than without ONNX Runtime's optimisations; ")
 
 
 def test_a_model_that_xnnpack_runs_in_part_is_valid(quiet, subject) -> None:

@@ -49,3 +49,21 @@ def test_indices_fit_every_table_and_strange_types_are_refused() -> None:
 def test_the_seed_decides() -> None:
     assert (probe_input(0, (1, 50), "uint8") == probe_input(0, (1, 50), "uint8")).all()
     assert (probe_input(0, (1, 50), "uint8") != probe_input(1, (1, 50), "uint8")).any()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "float32"])
+def test_moved_is_every_byte_by_one_level_and_within_its_range(dtype: str) -> None:
+    shape, level = (1, 40, 40, 3), 256 if dtype == "int16" else 1
+    still, moved = (probe_input(7, shape, dtype, 0.0, 255.0, moved=moved).astype(np.float64) for moved in (False, True))
+    np.testing.assert_allclose(np.abs(moved - still), level)
+    assert 0.4 < (moved > still).mean() < 0.6
+    lowest = {"int8": -128, "int16": -128 * 256}.get(dtype, 0)
+    assert moved.min() >= lowest
+    assert moved.max() <= lowest + 255 * level
+
+
+def test_moved_is_the_same_picture_in_both_layouts_and_no_other_index() -> None:
+    nhwc, nchw = (probe_input(3, shape, "uint8", layout=layout, moved=True) for shape, layout in (((1, 5, 7, 3), "nhwc"), ((1, 3, 5, 7), "nchw")))
+    np.testing.assert_array_equal(nchw.transpose(0, 2, 3, 1), nhwc)
+    for dtype in ("int64", "int32", "bool"):
+        np.testing.assert_array_equal(probe_input(0, (1, 100), dtype), probe_input(0, (1, 100), dtype, moved=True))

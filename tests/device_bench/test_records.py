@@ -2,13 +2,25 @@
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from device_bench.reading import parsed, record, whole
-from device_bench.records import Block, PlannedArtifact, Probe, ReplicateSample, RunPlan, Summary, header, read_samples, to_line
+from device_bench.records import (
+    Block,
+    Deviation,
+    PlannedArtifact,
+    Probe,
+    ReplicateSample,
+    RunPlan,
+    Summary,
+    Unoptimised,
+    header,
+    read_samples,
+    to_line,
+)
 
 PLAN = RunPlan((PlannedArtifact("/a b/m.tflite", "litert"), PlannedArtifact("/n.onnx", "onnxruntime")), (Block(3, (1, 0)),), threads=2)
 SAMPLE = ReplicateSample(0, 1, 0, latency_ns=(3, 2, 2), probe=Probe((0.5, None), None, 0.1), peak_memory_bytes=None)
@@ -66,7 +78,14 @@ NASTY = ("x", None, True, -1, 0.5, 1e300, 10**400, math.nan, math.inf, [], ["x"]
 @pytest.mark.parametrize("value", NASTY, ids=lambda value: str(value)[:10])
 def test_nothing_but_a_value_error_comes_of_a_bad_field(value: Any) -> None:
     whole_sample = ReplicateSample(
-        0, 0, 0, latency_ns=(5, 6), probe=Probe((1.0,), 1.0, 0.0), summary=Summary("tflite", "mean", 5.0), loop={"wall_ns": 1}
+        0,
+        0,
+        0,
+        latency_ns=(5, 6),
+        probe=Probe((1.0,), 1.0, 0.0),
+        summary=Summary("tflite", "mean", 5.0),
+        loop={"wall_ns": 1},
+        unoptimised=Unoptimised(1, (Deviation(0.1, None, 1.0),)),
     )
     for read, document in ((RunPlan.from_json, PLAN.to_json()), (ReplicateSample.from_json, whole_sample.to_json())):
         for name in document:
@@ -99,6 +118,11 @@ def test_nothing_but_a_value_error_comes_of_a_bad_field(value: Any) -> None:
         ({"loop": {"frequency_shares": {"fast": 1.0}}}, "loop.frequency_shares is 'fast', not a frequency"),
         ({"conditions": {"new": [[math.inf]]}}, r"conditions.new\[0\]\[0\] is inf, not a plain value"),
         ({"coverage": {"partitions": 1}}, "coverage.nodes is missing"),
+        ({"unoptimised": {"pictures": 4}}, "unoptimised.outputs is missing"),
+        (
+            {"unoptimised": {"pictures": 4, "outputs": [{"difference": math.nan, "sensitivity": None, "magnitude": 1.0}]}},
+            r"unoptimised.outputs\[0\].difference is nan, not a number from 0",
+        ),
         ({"summary": {"tool": "tflite", "statistic": "mean", "latency_ns": 0}}, "summary.latency_ns is 0, not a number from 1"),
     ],
 )
@@ -110,6 +134,13 @@ def test_a_bad_sample_is_refused_by_the_name_of_its_field(changes: dict[str, Any
 def test_what_failed_or_tells_only_a_summary_needs_no_latencies() -> None:
     for sample in (ReplicateSample(0, 0, 0, error="it hung"), ReplicateSample(0, 0, 0, summary=Summary("tflite", "mean", 5.0))):
         assert ReplicateSample.from_json(json.loads(to_line(sample.to_json()))) == sample
+
+
+def test_samples_of_a_version_that_did_not_compare_are_read() -> None:
+    older = {key: value for key, value in SAMPLE.to_json().items() if key != "unoptimised"}
+    assert ReplicateSample.from_json(json.loads(to_line(older))) == SAMPLE
+    compared = replace(SAMPLE, unoptimised=Unoptimised(4, (Deviation(None, 0.5, 2.0), Deviation(3e38, 0.0, 3e38)), wall_ns=7))
+    assert ReplicateSample.from_json(json.loads(to_line(compared.to_json()))) == compared
 
 
 def test_what_a_newer_version_adds_is_let_through() -> None:
