@@ -18,9 +18,12 @@ $(STAMP): pyproject.toml
 quickstart: $(STAMP)
 	$(BIN)/dsmobile quickstart --force
 
-# What pip alone can test.
+# What pip alone can test: what measures has the machine to itself, the rest runs in two processes.
+QUICK    := not slow and not devices and not browser and not ship
+MEASURES := tests/benchmark tests/device_bench tests/devices tests/test_pipeline.py
 test: $(STAMP) lint
-	$(PYTEST) -m 'not slow and not devices and not browser and not ship'
+	$(PYTEST) -m '$(QUICK)' -n 2 --dist loadfile $(foreach path,$(MEASURES),--ignore=$(path))
+	$(PYTEST) -m '$(QUICK)' $(MEASURES)
 
 # A real sshd on loopback, ARM systems under QEMU with an sshd of their own, a whole emulated ARM machine: needs scripts/setup-system.
 test-devices: $(STAMP)

@@ -149,7 +149,10 @@ def _notes(source: Any, inputs: Any, preprocessing: Any, recipes: list[Any], lef
         notes.append(f"The network's own outputs stay below {SMALLEST_LOGIT:g}: comparing files on them shows nothing. Is it trained?")
     if preprocessing and preprocessing.input_range != (0.0, 255.0) and _rescales_itself(source.model):
         notes.append("The network begins by rescaling its input, so it may want bytes: scale=0..255 in --preprocess.")
-    notes += [f"Not folded into a convolution: {layer}." for layer in dict.fromkeys(left)]
+    names = [layer.partition(":")[0] for layer in dict.fromkeys(left)]
+    if names:
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        notes.append(f"Not folded, since no convolution alone feeds them: {shown}. They stay as a scale and a shift.")
     notes += filter(None, dict.fromkeys(mixed_note(manifest.correction) for manifest in manifests))
     return notes
 

@@ -12,7 +12,7 @@ VERBS = {
     "quickstart": "Build MobileNetV1 and its standard-convolution twin, export both, measure both here, and show what came out.",
     "models": "List the architectures, or show what one costs, pair by pair, against its twin.",
     "export": "Write a network, and its twin, as TFLite and ONNX, float32 and int8, each checked against the network.",
-    "evaluate": "Top-1 and top-5 of files on labelled images or arrays, with an interval.",
+    "evaluate": "Top-1 and top-5 of files on images or arrays, with an interval; what they lose against a reference.",
     "inspect": "What is inside anybody's model file: inputs, operators, MACs, weights, quantization, and which runtime here takes it.",
     "doctor": "Where and why quantization lost accuracy, layer by layer on real data, and what to do.",
     "bench": "Measure files on this machine or on another one over SSH: latency, and the speed-up of each pair, with intervals.",

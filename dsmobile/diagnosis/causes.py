@@ -87,7 +87,7 @@ def _calibration_unlike_data(measured: Measured) -> Iterator[Cause]:
         return
     worst = max(stored, key=lambda layer: layer.saturation or 0.0)
     clipped = worst.saturation or 0.0
-    used = median(layer.range_use or 0.0 for layer in stored)
+    used = median([layer.range_use or 0.0 for layer in stored if layer.precision in ("int8", "uint8")] or [1.0])  # int16 has levels to spare
     if clipped >= CLIPPED:
         beyond = tuple(layer.name for layer in stored if (layer.saturation or 0.0) >= CLIPPED)
         what = f"{clipped:.1%} of the values of {worst.name!r} are beyond the range that calibration found"
@@ -119,11 +119,12 @@ def _mean_shift(measured: Measured) -> Iterator[Cause]:
     final = measured.final
     if final.count < FEWEST_FOR_MEANS or final.mean_share < MEAN_SHARE:
         return
-    shifted = sorted((layer for layer in measured.layers if layer.weights), key=lambda layer: -layer.mean_shift)[:3]
-    worst = f"{shifted[0].name!r} by {shifted[0].mean_shift:.2f} standard deviations" if shifted else "the logits"
+    # Where a shift comes from: what a layer's own error is worth at the logits, as far as it is a shift.
+    shifted = sorted((layer for layer in measured.layers if layer.weights), key=lambda layer: -(layer.share or 0.0) * layer.mean_share)[:3]
+    worst = f"{shifted[0].name!r} by up to {shifted[0].mean_shift:.2f} standard deviations" if shifted else "the logits"
     yield Cause(
         "mean_shift",
-        f"Rounding has shifted the means of channels, of {worst}: {final.mean_share:.0%} of the error at the logits is the same for every input.",
+        f"Rounding has shifted the means of channels, in {worst}: {final.mean_share:.0%} of the error at the logits is the same for every input.",
         "Export with --recipe int8 and --calibration: it takes the shift back in the biases. Files of other converters: export the Keras model here.",
         tuple(layer.name for layer in shifted),
     )

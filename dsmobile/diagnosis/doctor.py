@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -100,22 +102,22 @@ def _write_inputs(inputs: Inputs, folder: Path, dtype: str) -> list[Path]:
     Raises:
         DataError: They differ in size.
     """
-    paths: list[Path] = []
-    arrays: list[np.memmap[tuple[int, ...], np.dtype[np.generic]]] = []
-    for number, sample in enumerate(inputs.samples()):
-        if not arrays:
-            paths = [folder / f"input{place}.npy" for place in range(len(sample))]
-            arrays = [
-                np.lib.format.open_memmap(path, "w+", np.dtype(dtype), (inputs.count, *x.shape[1:])) for path, x in zip(paths, sample, strict=True)
-            ]
-        for array, x in zip(arrays, sample, strict=True):
-            if x.shape[1:] != array.shape[1:]:
-                advice = "add a crop to --preprocess, so that all inputs have the network's size"
-                raise DataError(f"the inputs differ in size: {array.shape[1:]} and {x.shape[1:]}", advice)
-            array[number] = x[0]
-    for array in arrays:
-        array.flush()
-    return paths
+    with ExitStack() as stack:
+        files: list[IO[bytes]] = []
+        shapes: list[tuple[int, ...]] = []
+        for sample in inputs.samples():
+            if not files:
+                shapes = [x.shape[1:] for x in sample]
+                files = [stack.enter_context((folder / f"input{place}.npy").open("wb")) for place in range(len(sample))]
+                for file, shape in zip(files, shapes, strict=True):
+                    header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": (inputs.count, *shape)}
+                    np.lib.format.write_array_header_1_0(file, header)
+            for file, shape, x in zip(files, shapes, sample, strict=True):
+                if x.shape[1:] != shape:
+                    advice = "add a crop to --preprocess, so that all inputs have the network's size"
+                    raise DataError(f"the inputs differ in size: {shape} and {x.shape[1:]}", advice)
+                file.write(np.ascontiguousarray(x[0], dtype).tobytes())
+        return [Path(file.name) for file in files]
 
 
 def _prices(sides: Sides, measured: Measured, progress: Progress) -> tuple[Price, ...]:

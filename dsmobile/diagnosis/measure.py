@@ -15,70 +15,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dsmobile.diagnosis.kept_tensors import Array, Run, as_taken
 from dsmobile.diagnosis.network_file import WITH_KERNEL, NetworkFile, Operator
-from dsmobile.diagnosis.stream import Difference, Stored, decibels
+from dsmobile.diagnosis.stream import Difference, decibels
 from dsmobile.errors import DataError, ModelError
-from dsmobile.exporters.artifact import TensorInfo
-from dsmobile.exporters.runners import arrange, first_line, quantize
+from dsmobile.exporters.runners import first_line
 from dsmobile.exporters.sensitivity import expected_drop
 
 MOST_ALONE = 32  # inputs on which each layer is looked at alone: more change no order of layers that was measured
 FEWEST_ALONE = 4
 ALONE_S = 25.0
 ALONE_COST = 0.5  # one layer alone on one input, in inferences of both files: the float file once, then what is behind the layer
-Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
-
-
-class Run:
-    """A file in LiteRT's interpreter, without delegates, that keeps every tensor.
-
-    Args:
-        data: The file's bytes.
-        threads: Threads of the runtime.
-    """
-
-    def __init__(self, data: bytes, threads: int) -> None:
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-        self._interpreter = Interpreter(
-            model_content=data,
-            num_threads=threads,
-            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-            experimental_preserve_all_tensors=True,
-        )
-        self._interpreter.allocate_tensors()
-        self.inputs = self._interpreter.get_input_details()
-        self._details = {int(detail["index"]): detail for detail in self._interpreter.get_tensor_details()}
-
-    def __call__(self, stored: Sequence[Array]) -> None:
-        """One inference on inputs as the file stores them."""
-        for detail, array in zip(self.inputs, stored, strict=True):
-            if tuple(detail["shape"]) != array.shape:
-                self._interpreter.resize_tensor_input(detail["index"], array.shape, strict=True)
-                self._interpreter.allocate_tensors()
-        for detail, array in zip(self.inputs, stored, strict=True):
-            self._interpreter.set_tensor(detail["index"], np.ascontiguousarray(array))
-        self._interpreter.invoke()
-
-    def tensor(self, place: int) -> Array:
-        """A tensor's value after an inference."""
-        value: Array = self._interpreter.get_tensor(place)
-        return value
-
-    def scales(self, place: int) -> npt.NDArray[np.float32]:
-        """The scales of a constant: one, one for each channel, or none."""
-        found: npt.NDArray[np.float32] = self._details[place]["quantization_parameters"]["scales"]
-        return found
-
-    def stored(self) -> list[Stored]:
-        """How every tensor is stored; constants with a scale for each channel count as float."""
-        found: dict[int, Stored] = {}
-        for place, detail in self._details.items():
-            scales, zeros = (detail["quantization_parameters"][key] for key in ("scales", "zero_points"))
-            integer = np.dtype(detail["dtype"]).kind in "iu" and len(scales) == 1
-            found[place] = Stored(np.dtype(detail["dtype"]).name, float(scales[0]) if integer else None, int(zeros[0]) if integer else 0)
-        return [found.get(place, Stored("float32")) for place in range(max(found) + 1)]
 
 
 @dataclass
@@ -138,9 +86,9 @@ class Comparison:
         ]
         kernels = [operator for operator in layers if operator.kind in WITH_KERNEL]
         matched = sum(row.operator.kind in WITH_KERNEL for row in self.rows)
-        if not matched:
+        if 2 * matched < len(kernels) or not matched:
             raise ModelError(
-                "none of the layers' results has its name and shape in the float file too",
+                f"only {matched} of {len(kernels)} layers' results have their name and shape in the float file too",
                 "give the float file that the same converter wrote of the same network",
             )
         if matched < len(kernels):
@@ -188,7 +136,7 @@ class Comparison:
 
     def _run_both(self, sample: Sequence[Array]) -> None:
         for run in (self.run, self.float_run):
-            run([_as_taken(x, detail) for x, detail in zip(sample, run.inputs, strict=True)])
+            run([as_taken(x, detail) for x, detail in zip(sample, run.inputs, strict=True)])
 
     def _real(self, tensor: int) -> Floats:
         return self.stored[tensor].real(self.run.tensor(tensor))
@@ -218,7 +166,7 @@ class Comparison:
         failed = []
         for number, row in enumerate(self.rows):
             tell({"done": 0.6 + 0.4 * number / len(self.rows)})
-            if not self._holds_integers(row.operator):
+            if not self._is_quantized(row.operator):
                 row.alone = len(chosen)
                 continue
             try:
@@ -229,10 +177,10 @@ class Comparison:
         if failed:
             self.notes.append(f"{len(failed)} layers could not be looked at alone ({failed[0]})")
 
-    def _holds_integers(self, operator: Operator) -> bool:
-        """Whether an operator takes, holds or gives integers that stand for real numbers."""
+    def _is_quantized(self, operator: Operator) -> bool:
+        """Whether an operator takes, holds or gives numbers of fewer bits than float32."""
         tensors = {tensor for entry in self.file.with_conversions(operator) for tensor in (*entry.inputs, *entry.outputs) if tensor >= 0}
-        return any(self.stored[tensor].scale is not None or len(self.run.scales(tensor)) > 0 for tensor in tensors)
+        return any(len(self.run.scales(tensor)) > 0 or self.stored[tensor].dtype == "float16" for tensor in tensors)
 
     def _look_at(self, row: Row, inputs: Sequence[Array], chosen: list[int]) -> None:
         operators, result = self.file.with_conversions(row.operator), row.operator.outputs[0]
@@ -244,7 +192,7 @@ class Comparison:
         ends = self.float_file.taken(behind)
         rest = Run(self.float_file.cut(behind, ends, [self.float_file.logits]), self.threads) if behind else None
         for number in chosen:
-            self.float_run([_as_taken(array[number : number + 1], detail) for array, detail in zip(inputs, self.float_run.inputs, strict=True)])
+            self.float_run([as_taken(array[number : number + 1], detail) for array, detail in zip(inputs, self.float_run.inputs, strict=True)])
             own([self.stored[tensor].store(self.float_run.tensor(self.twins[tensor])) for tensor in taken])
             x, xq = self.float_run.tensor(row.twin), self.stored[result].real(own.tensor(result))
             row.own_signal += float(np.square(x, dtype=np.float64).sum())
@@ -309,21 +257,6 @@ def compare_files(
         comparison.notes.append(f"x holds {stored_as} without a scale: taken as the quantized file stores its input, scale {taken.scale:.6g}")
         inputs = [taken.real(array) for array in inputs]
     return comparison.measure(inputs, tell)
-
-
-def _as_taken(x: Array, detail: dict[str, Any]) -> Array:
-    """A real-valued input as a file stores it, in its shape."""
-    scales, zeros = (detail["quantization_parameters"][key] for key in ("scales", "zero_points"))
-    shape = tuple(int(size) for size in detail["shape"])
-    signature = tuple(int(size) for size in detail.get("shape_signature", shape))
-    known = tuple(size if said > 0 else said for size, said in zip(shape, signature, strict=True))
-    info = TensorInfo(
-        detail["name"], (1, *known[1:]), np.dtype(detail["dtype"]).name, float(scales[0]) if len(scales) == 1 else None,
-        int(zeros[0]) if len(zeros) == 1 else None, "nhwc" if len(shape) == 4 else "",
-    )  # fmt: skip
-    if not np.isfinite(x).all():
-        raise DataError("an input holds values that are not finite", "check the data for NaN and infinity")
-    return quantize(arrange(x, info, "the network"), info)
 
 
 def _final(float_logits: Floats, logits: Floats, count: int) -> dict[str, Any]:

@@ -73,6 +73,9 @@ def of_artifact(artifact: Path, reference: Path | None, data: Path, preprocess: 
     if reference.resolve() == artifact.resolve():
         raise UsageError("the artifact and its reference are the same file", "give the float file of the same network as --reference")
     manifests = {artifact: manifest, reference: read_manifest(reference)}
+    other = manifests[reference]
+    if manifest is not None and other is not None and (manifest.pair_id, manifest.role) != (other.pair_id, other.role):
+        raise ModelError(f"{artifact.name} and {reference.name} were exported from different networks", "give the float file of the same network")
     ours: dict[Path, Manifest | None] = {path: found for path, found in manifests.items() if found is not None}
     preprocessing, said = preprocessing_of(data, preprocess, ours or {artifact: None})
     inputs, stored_as = _inputs_of_files(data, preprocessing, manifests[reference] or manifest, limit)

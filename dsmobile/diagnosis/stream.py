@@ -83,8 +83,8 @@ class Difference:
         self._low, self._high = np.minimum(self._low, x.min(axis=0)), np.maximum(self._high, x.max(axis=0))
         if self.stored.scale is not None:
             low, high = self.stored.bounds
-            half = self.stored.scale / 2
-            self.outside += int(np.count_nonzero((x < low - half) | (x > high + half)))
+            step = 1.01 * self.stored.scale  # a range is moved by up to half a step, so that 0 is stored exactly
+            self.outside += int(np.count_nonzero((x < low - step) | (x > high + step)))
 
     def figures(self) -> dict[str, Any]:
         """What the sums say; see `dsmobile.diagnosis.diagnosis.Layer`."""

@@ -44,12 +44,12 @@ def merge_reshapes(model: FoldedModel) -> FoldedModel:
 
 
 def merge_scales(model: FoldedModel) -> FoldedModel:
-    """Takes every scale and shift into the layer with a kernel that alone feeds it."""
+    """Takes every scale and shift into the layer with a kernel, or the other scale and shift, that alone feeds it."""
     nodes = {node.name: node for node in model}
     renamed: dict[str, str] = {}
     for node in model:
         feeding = nodes.get(renamed.get(node.inputs[0], node.inputs[0]))
-        if not isinstance(node.operator, ScaleShift) or feeding is None or not isinstance(feeding.operator, Weighted):
+        if not isinstance(node.operator, ScaleShift) or feeding is None or not isinstance(feeding.operator, Weighted | ScaleShift):
             continue
         if model.sole_reader(node.inputs[0]) is not node:
             continue
@@ -59,8 +59,10 @@ def merge_scales(model: FoldedModel) -> FoldedModel:
     return _renamed(model, nodes, renamed)
 
 
-def _scaled(operator: Weighted, change: ScaleShift) -> Weighted:
+def _scaled(operator: Weighted | ScaleShift, change: ScaleShift) -> Weighted | ScaleShift:
     scale, shift = change.scale.astype(np.float64), change.shift.astype(np.float64)
+    if isinstance(operator, ScaleShift):
+        return ScaleShift(operator.scale * scale, operator.shift * scale + shift)
     kernel = operator.kernel.astype(np.float64)
     match operator:
         case DepthwiseConvolution():

@@ -27,7 +27,7 @@ from dsmobile.exporters.plan import Plan
 from dsmobile.exporters.planning import integer_plan, with_weights
 from dsmobile.exporters.quantization import Range
 from dsmobile.exporters.runners import LiteRTRunner
-from dsmobile.exporters.sensitivity import expected_drop, integer_layers, left_in_float, noise_of_each
+from dsmobile.exporters.sensitivity import expected_drop, expected_drops, integer_layers, left_in_float, noise_of_each
 
 ORDERED_BY = 32  # inputs that set the order in which layers are tried
 CORRECTED_BY = 16  # inputs for the biases while layers are tried; all of them in the end
@@ -125,12 +125,13 @@ def search(
         noise = noise_of_each(base.plan, integer_layers(base.plan), base.leaving, lambda plan: run_plan(plan)(few), run_float(few))
         order = sorted(noise, key=lambda name: -noise[name])
         chosen = tried.fewer(tried.enough(order))
-    plan, drop = _verified(base, inputs, taking_part, chosen, max_drop, run_float, run_plan, order if chosen else integer_layers(base.plan))
+    plan, drops = _verified(base, inputs, taking_part, chosen, max_drop, run_float, run_plan, order if chosen else integer_layers(base.plan))
     floats = [name for name in integer_layers(base.plan) if name not in plan.weights]
     cost = cost_of(plan, base.plan, judging[0]) if floats else Cost(0, 1.0, 0)
     return plan, {
         "max_drop": max_drop,
-        "expected_drop": round(drop, 3),
+        "expected_drop": round(float(drops.mean()), 3),
+        "expected_drop_error": round(standard_error(drops), 3),
         "int8_expected_drop": round(int8_drop, 3),
         "float_layers": floats,
         "extra_bytes": cost.extra_bytes,
@@ -221,18 +222,22 @@ def _verified(
     run_float: Run,
     run_plan: Callable[[Plan], Run],
     order: list[str],
-) -> tuple[Plan, float]:
-    """The plan with biases corrected on all inputs, and its loss on all of them; layers are added until that holds the bound."""
+) -> tuple[Plan, npt.NDArray[np.float64]]:
+    """The plan with biases corrected on all inputs, and the loss to expect on each of them; layers are added until the mean holds the bound."""
     chosen = list(chosen)
     while True:
         plan = corrected(base, chosen, taking_part())
         run = run_plan(plan)
-        drops = [(expected_drop(run_float(part), run(part)), len(part)) for part in _chunks(inputs.samples())]
-        drop = sum(points * count for points, count in drops) / sum(count for _, count in drops)
+        drops = np.concatenate([expected_drops(run_float(part), run(part)) for part in _chunks(inputs.samples())])
         left = [name for name in order if name not in chosen]
-        if drop <= max_drop or not left:
-            return plan, drop
+        if drops.mean() <= max_drop or not left:
+            return plan, drops
         chosen.append(left[0])
+
+
+def standard_error(drops: npt.NDArray[np.float64]) -> float:
+    """Of the mean of losses, in points; 0 where there is one only."""
+    return float(drops.std(ddof=1)) / len(drops) ** 0.5 if len(drops) > 1 else 0.0
 
 
 def _chunks(samples: Iterator[Sample]) -> Iterator[list[Sample]]:
@@ -268,6 +273,7 @@ def note(correction: dict[str, Any]) -> str:
         )
     return (
         f"mixed: {len(found['float_layers'])} layers stay in float32 ({', '.join(found['float_layers'])}): expect to lose "
-        f"{found['expected_drop']:.2f} points of top-1 instead of {found['int8_expected_drop']:.2f}, for {found['extra_bytes']:,} bytes more and "
-        f"{found['latency_ratio']:.2f} times int8's latency here ({found['latency_pairs']} pairs)."
+        f"{found['expected_drop']:.2f} (standard error {found['expected_drop_error']:.2f}) points of top-1 instead of "
+        f"{found['int8_expected_drop']:.2f}, for {found['extra_bytes']:,} bytes more and {found['latency_ratio']:.2f} times int8's latency here "
+        f"({found['latency_pairs']} pairs)."
     )

@@ -84,7 +84,7 @@ def integer_plan(
     fused = _fused(model, integer)
     # An activation computes as the node that takes it in does.
     integer = frozenset(name for name in integer if name not in fused) | frozenset(name for name in fused if _before(model, name) in integer)
-    widened = frozenset(name for name in model.outputs if wide_logits and name in integer and _gives_logits(model, name, integer))
+    widened = frozenset(name for name in model.outputs if wide_logits and name in integer and _gives_logits(model, name))
     plan = Plan(model, integer_nodes=integer - widened, fused=fused, widened=widened)
     plan = replace(plan, storage=_storage(plan, ranges, dtype))
     weights = {
@@ -186,10 +186,10 @@ def _clips_at_zero(node: Node, extent: Range) -> bool:
     return extent.low >= 0.0 and (operator.kind == "relu" or (operator.kind == "relu6" and extent.high <= 6.0))
 
 
-def _gives_logits(model: FoldedModel, name: str, integer: frozenset[str]) -> bool:
-    """Whether a value comes from a dense layer that takes integers, and nothing else reads it."""
+def _gives_logits(model: FoldedModel, name: str) -> bool:
+    """Whether a value comes from a dense layer with an integer kernel, and nothing else reads it."""
     node = model.node(name)
-    return node is not None and isinstance(node.operator, Dense) and node.inputs[0] in integer and not model.consumers(name)
+    return node is not None and isinstance(node.operator, Dense) and not model.consumers(name)
 
 
 def describe(plan: Plan) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from dsmobile.exporters.plan import QuantizedWeights, Storage
 DEAD_CHANNEL = 1e-7
 LARGEST = 127
 CHUNK = 4
+ROUNDED_AT_ONCE = 1 << 22  # weights: what a layer needs in float64 while it is rounded
 REDUCED = 63  # 7-bit weights cannot saturate the 16-bit sums of x86 without VNNI
 LARGEST_BIAS = 2.0**29  # in steps; leaves room in 32 bits for the correction and the sum itself
 Sample = Sequence[npt.NDArray[np.float32]]
@@ -61,7 +62,7 @@ def weight_scales(operator: Weighted, input_scale: float, bound: int = LARGEST) 
         input_scale: Of the values it takes; 0 where these are no integers.
         bound: The largest integer.
     """
-    largest = np.abs(output_channels(operator).astype(np.float64)).max(axis=1)
+    largest = np.abs(output_channels(operator)).max(axis=1).astype(np.float64)
     needed = largest / bound
     if input_scale:
         needed = np.maximum(needed, np.abs(operator.bias.astype(np.float64)) / (input_scale * LARGEST_BIAS))
@@ -76,11 +77,16 @@ def quantize_weights(operator: Weighted, input_scale: float = 0.0, bound: int = 
         input_scale: Of the values it takes; 0 where these are no integers.
         bound: The largest integer.
     """
-    matrix = output_channels(operator).astype(np.float64)
+    matrix = output_channels(operator)
     scales = weight_scales(operator, input_scale, bound)
-    alive = np.abs(matrix).max(axis=1) >= DEAD_CHANNEL
-    integers = np.where(alive[:, None], np.rint(matrix / scales[:, None].astype(np.float64)), 0.0)
-    return from_integers(operator, np.clip(integers, -bound, bound), scales)
+    integers = np.zeros(matrix.shape, np.int8)
+    rows = max(1, ROUNDED_AT_ONCE // matrix.shape[1])
+    for first in range(0, len(matrix), rows):
+        part = matrix[first : first + rows].astype(np.float64)
+        alive = np.abs(part).max(axis=1) >= DEAD_CHANNEL
+        rounded = np.clip(np.rint(part / scales[first : first + rows, None].astype(np.float64)), -bound, bound)
+        integers[first : first + rows] = np.where(alive[:, None], rounded, 0.0)
+    return from_integers(operator, integers, scales)
 
 
 def quantize_slopes(operator: ParametricRelu) -> QuantizedWeights:
@@ -91,7 +97,7 @@ def quantize_slopes(operator: ParametricRelu) -> QuantizedWeights:
 
 def from_integers(operator: Weighted, matrix: npt.NDArray[Any], scales: npt.NDArray[np.float32]) -> QuantizedWeights:
     """A layer's integers from those of its output channels, shape (outputs, weights of one output)."""
-    return QuantizedWeights(from_output_channels(operator, matrix.astype(np.float32)).astype(np.int8), scales)
+    return QuantizedWeights(from_output_channels(operator, matrix.astype(np.int8)), scales)
 
 
 def real_kernel(operator: Weighted, weights: QuantizedWeights) -> npt.NDArray[np.float32]:

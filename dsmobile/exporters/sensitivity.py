@@ -14,10 +14,15 @@ Floats = npt.NDArray[np.float32]
 
 
 def expected_drop(reference: npt.NDArray[np.floating], measured: npt.NDArray[np.floating]) -> float:
-    """The loss of top-1 to expect, in points, if the reference's probabilities are right.
+    """The loss of top-1 to expect, in points: the mean of `expected_drops`."""
+    return float(expected_drops(reference, measured).mean())
 
-    The probability of the class that the reference chooses, less that of the class that is chosen instead; the mean over all inputs. The
-    reference chooses the most probable class, so it is never below 0, and 0 where both choose alike.
+
+def expected_drops(reference: npt.NDArray[np.floating], measured: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """The loss of top-1 to expect on each input, in points, if the reference's probabilities are right, shape (count,).
+
+    The probability of the class that the reference chooses, less that of the class that is chosen instead. The reference chooses the
+    most probable class, so it is never below 0, and 0 where both choose alike.
 
     Args:
         reference: Logits of the network in float, shape (count, classes).
@@ -27,8 +32,8 @@ def expected_drop(reference: npt.NDArray[np.floating], measured: npt.NDArray[np.
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities = odds / odds.sum(axis=1, keepdims=True)
     rows = np.arange(len(logits))
-    lost = probabilities[rows, logits.argmax(axis=1)] - probabilities[rows, measured.argmax(axis=1)]
-    return 100.0 * float(lost.mean())
+    lost: npt.NDArray[np.float64] = probabilities[rows, logits.argmax(axis=1)] - probabilities[rows, measured.argmax(axis=1)]
+    return 100.0 * lost
 
 
 def integer_layers(plan: Plan) -> list[str]:
