@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dsmobile.exporters.execution import run_node
-from dsmobile.exporters.operators import FoldedModel, Node, Weighted
+from dsmobile.exporters.folded import FoldedModel, Node
+from dsmobile.exporters.operators import Weighted
 from dsmobile.exporters.plan import Plan, QuantizedWeights
 from dsmobile.exporters.planning import with_weights
 from dsmobile.exporters.quantization import LARGEST, Sample, real_kernel

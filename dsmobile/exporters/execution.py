@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dsmobile.exporters.folded import FoldedModel, Node
 from dsmobile.exporters.operators import (
     NO_PADS,
     Activation,
@@ -17,12 +18,10 @@ from dsmobile.exporters.operators import (
     Crop,
     Dense,
     DepthwiseConvolution,
-    FoldedModel,
     GlobalPool,
     Maximum,
     Minimum,
     Multiply,
-    Node,
     Pad,
     Pads,
     ParametricRelu,

@@ -18,10 +18,10 @@ from dsmobile.exporters.artifact import Manifest, Parity, write_manifest
 from dsmobile.exporters.calibration import Inputs, Sample, batch, record, spread_over
 from dsmobile.exporters.ends import file_tensors, with_ends
 from dsmobile.exporters.fold import fold
+from dsmobile.exporters.folded import FoldedModel
 from dsmobile.exporters.head import with_head
 from dsmobile.exporters.integers import Planned, Planner
 from dsmobile.exporters.onnx import Layout
-from dsmobile.exporters.operators import FoldedModel
 from dsmobile.exporters.parity import Floats, compare, require, run_file
 from dsmobile.exporters.plan import Plan
 from dsmobile.exporters.planning import describe

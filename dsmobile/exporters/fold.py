@@ -13,10 +13,11 @@ import numpy as np
 
 from dsmobile.architectures.graph import Call, Graph, free_name, read_graph
 from dsmobile.errors import ConversionError
+from dsmobile.exporters.folded import OUTPUT_NAME, FoldedModel, Input, Node
 from dsmobile.exporters.hard_functions import find_hard_functions
 from dsmobile.exporters.layers import LAYERS, lifted
 from dsmobile.exporters.merging import in_float32, merge_padding, merge_reshapes, merge_scales, merge_scales_forward
-from dsmobile.exporters.operators import OUTPUT_NAME, FoldedModel, Input, Node, Reshape, ScaleShift
+from dsmobile.exporters.operators import Reshape, ScaleShift
 
 _GONE = frozenset(
     "Dropout SpatialDropout1D SpatialDropout2D GaussianDropout GaussianNoise AlphaDropout ActivityRegularization Identity InputLayer RandomFlip "

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from dsmobile.exporters.operators import Activation, FoldedModel, Multiply, Node, ScaleShift
+from dsmobile.exporters.folded import FoldedModel, Node
+from dsmobile.exporters.operators import Activation, Multiply, ScaleShift
 
 
 def find_hard_functions(model: FoldedModel) -> FoldedModel:

@@ -19,9 +19,9 @@ from dsmobile.exporters import tflite
 from dsmobile.exporters.calibration import SYNTHETIC, Inputs, Sample
 from dsmobile.exporters.correction import FEWEST_INPUTS, correct
 from dsmobile.exporters.execution import execute
+from dsmobile.exporters.folded import FoldedModel
 from dsmobile.exporters.lowering import lower
 from dsmobile.exporters.mixed import Base, require_classifier, search
-from dsmobile.exporters.operators import FoldedModel
 from dsmobile.exporters.parity import sqnr_db
 from dsmobile.exporters.plan import Plan
 from dsmobile.exporters.planning import float_plan, integer_plan, weights_plan

@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from dsmobile.architectures.graph import free_name
+from dsmobile.exporters.folded import FoldedModel, Node
 from dsmobile.exporters.merging import in_float32, merge_scales
 from dsmobile.exporters.operators import (
     Activation,
@@ -21,11 +22,9 @@ from dsmobile.exporters.operators import (
     Convolution,
     Dense,
     DepthwiseConvolution,
-    FoldedModel,
     Maximum,
     Minimum,
     Multiply,
-    Node,
     Operator,
     Reshape,
     ScaleShift,

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from dsmobile.exporters.folded import FoldedModel, Node
 from dsmobile.exporters.operators import (
     NO_PADS,
     Convolution,
     Dense,
     DepthwiseConvolution,
-    FoldedModel,
-    Node,
     Pad,
     Pads,
     Reshape,

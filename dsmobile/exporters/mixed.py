@@ -22,7 +22,7 @@ from dsmobile.errors import ConversionError, UsageError
 from dsmobile.exporters import tflite
 from dsmobile.exporters.calibration import Inputs, Sample, spread_over
 from dsmobile.exporters.correction import correct
-from dsmobile.exporters.operators import FoldedModel
+from dsmobile.exporters.folded import FoldedModel
 from dsmobile.exporters.plan import Plan
 from dsmobile.exporters.planning import integer_plan, with_weights
 from dsmobile.exporters.quantization import Range

@@ -14,14 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from dsmobile.errors import ConversionError
+from dsmobile.exporters.folded import FoldedModel, Node
 from dsmobile.exporters.onnx_operators import file_shape, needs_turning, write_operator
 from dsmobile.exporters.operators import (
     Activation,
     Concatenate,
     Crop,
     Dense,
-    FoldedModel,
-    Node,
     Pad,
     ParametricRelu,
     Pool,

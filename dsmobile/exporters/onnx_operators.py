@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from dsmobile.exporters.folded import Node
 from dsmobile.exporters.operators import (
     Activation,
     Add,
@@ -20,7 +21,6 @@ from dsmobile.exporters.operators import (
     Maximum,
     Minimum,
     Multiply,
-    Node,
     Pad,
     Pads,
     ParametricRelu,

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dsmobile.errors import ConversionError
-from dsmobile.exporters.operators import FoldedModel, Node, Weighted
+from dsmobile.exporters.folded import FoldedModel, Node
+from dsmobile.exporters.operators import Weighted
 
 
 @dataclass(frozen=True, eq=False)

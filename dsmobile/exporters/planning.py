@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from dsmobile.exporters.folded import FoldedModel, Node
 from dsmobile.exporters.operators import (
     Activation,
     Add,
@@ -19,10 +20,8 @@ from dsmobile.exporters.operators import (
     Crop,
     Dense,
     DepthwiseConvolution,
-    FoldedModel,
     GlobalPool,
     Multiply,
-    Node,
     Pad,
     ParametricRelu,
     Pool,

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from dsmobile.errors import ConversionError
 from dsmobile.exporters.execution import execute
-from dsmobile.exporters.operators import FoldedModel, ParametricRelu, Weighted, from_output_channels, output_channels
+from dsmobile.exporters.folded import FoldedModel
+from dsmobile.exporters.operators import ParametricRelu, Weighted, from_output_channels, output_channels
 from dsmobile.exporters.plan import QuantizedWeights, Storage
 
 DEAD_CHANNEL = 1e-7

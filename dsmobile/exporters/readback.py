@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dsmobile.errors import ConversionError
+from dsmobile.exporters.folded import Node
 from dsmobile.exporters.onnx import dense_orders
-from dsmobile.exporters.operators import Dense, Node, Weighted, output_channels
+from dsmobile.exporters.operators import Dense, Weighted, output_channels
 from dsmobile.exporters.plan import Plan
 
 _TFLITE = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")

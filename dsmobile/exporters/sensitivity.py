@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import numpy.typing as npt
 
-from dsmobile.exporters.operators import FoldedModel, Node, Weighted
+from dsmobile.exporters.folded import FoldedModel, Node
+from dsmobile.exporters.operators import Weighted
 from dsmobile.exporters.plan import Plan
 
 Floats = npt.NDArray[np.float32]

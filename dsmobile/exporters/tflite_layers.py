@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from dsmobile.errors import ConversionError
+from dsmobile.exporters.folded import Node
 from dsmobile.exporters.operators import (
     NO_PADS,
     Activation,
     Convolution,
     Dense,
     DepthwiseConvolution,
-    Node,
     Pads,
     TransposedConvolution,
     Weighted,

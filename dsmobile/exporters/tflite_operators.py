@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsmobile.errors import ConversionError
+from dsmobile.exporters.folded import Node
 from dsmobile.exporters.operators import (
     NO_PADS,
     Activation,
@@ -20,7 +21,6 @@ from dsmobile.exporters.operators import (
     Merge,
     Minimum,
     Multiply,
-    Node,
     Pad,
     ParametricRelu,
     Pool,

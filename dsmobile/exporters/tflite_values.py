@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsmobile.errors import ConversionError
-from dsmobile.exporters.operators import Node
+from dsmobile.exporters.folded import Node
 from dsmobile.exporters.plan import Plan, Storage
 from dsmobile.exporters.tflite_graph import OURS, Graph, Tensor
 

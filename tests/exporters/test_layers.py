@@ -10,8 +10,9 @@ import pytest
 from dsmobile.exporters import onnx, planning, tflite
 from dsmobile.exporters.execution import execute
 from dsmobile.exporters.fold import fold
+from dsmobile.exporters.folded import FoldedModel
 from dsmobile.exporters.lowering import lower
-from dsmobile.exporters.operators import FoldedModel, ScaleShift
+from dsmobile.exporters.operators import ScaleShift
 from dsmobile.exporters.parity import sqnr_db
 from dsmobile.exporters.plan import Plan
 from dsmobile.exporters.quantization import observe

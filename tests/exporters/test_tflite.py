@@ -14,18 +14,16 @@ from hypothesis import strategies as st
 
 from dsmobile.errors import ConversionError
 from dsmobile.exporters import tflite, tflite_graph
+from dsmobile.exporters.folded import FoldedModel, Input, Node
 from dsmobile.exporters.operators import (
     Activation,
     Add,
     Convolution,
     Dense,
     DepthwiseConvolution,
-    FoldedModel,
     GlobalPool,
-    Input,
     Maximum,
     Multiply,
-    Node,
     Pad,
     Pool,
     ScaleShift,

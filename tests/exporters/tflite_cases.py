@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from dsmobile.exporters.folded import FoldedModel, Input, Node
 from dsmobile.exporters.operators import (
     NO_PADS,
     Activation,
@@ -14,13 +15,10 @@ from dsmobile.exporters.operators import (
     Crop,
     Dense,
     DepthwiseConvolution,
-    FoldedModel,
     GlobalPool,
-    Input,
     Maximum,
     Minimum,
     Multiply,
-    Node,
     Pad,
     ParametricRelu,
     Pool,
