@@ -47,6 +47,8 @@ def convolution(values: Values, node: Node, operator: Convolution | DepthwiseCon
 def dense(values: Values, node: Node, operator: Dense) -> None:
     """A dense layer; one whose weights alone are integers is a convolution of one pixel, which older runtimes know with a scale per output."""
     x, weights = values.takes(node)[0], _weights(values, node, operator)
+    if node.name in values.plan.widened and node.inputs[0] not in values.plan.integer_nodes:  # it takes what the integers stand for
+        x = values.unpacked(values.value(node.inputs[0], values.storage(node.inputs[0])), f"{node.name}/stored")
     if not hybrid(values, node):
         finish(values, node, "FULLY_CONNECTED", [x, *weights], {})
         return
