@@ -6,7 +6,6 @@ A fifth of the calibration inputs takes no part in the correction; every candida
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,12 +16,12 @@ import numpy.typing as npt
 
 from dsmobile.exporters import tflite
 from dsmobile.exporters.calibration import SYNTHETIC, Inputs, Sample
+from dsmobile.exporters.choice import PLAIN, choose
 from dsmobile.exporters.correction import FEWEST_INPUTS, correct
 from dsmobile.exporters.execution import execute
 from dsmobile.exporters.folded import FoldedModel
 from dsmobile.exporters.lowering import lower
 from dsmobile.exporters.mixed import Base, require_classifier, search
-from dsmobile.exporters.parity import sqnr_db
 from dsmobile.exporters.plan import Plan
 from dsmobile.exporters.planning import float_plan, integer_plan, weights_plan
 from dsmobile.exporters.quantization import LARGEST, Range, observe
@@ -108,14 +107,10 @@ class Planner:
         if recipe.correction == "none":
             return Planned(plain)
         if self.inputs.count < FEWEST_INPUTS * ASIDE // (ASIDE - 1) or (not recipe.quantized and self.inputs.kind == SYNTHETIC):
-            return Planned(
-                plain, {"shipped": "plain", "held_out": 0, "why": f"{self.inputs.count} calibration inputs of the kind {self.inputs.kind}"}
-            )
-        makers: dict[str, Callable[[], Plan]] = {
-            "plain": lambda: plain,
-            recipe.correction: lambda: correct(model, plain, self._taking_part(), rounding=recipe.correction == "rounding", bound=bound),
-        }
-        return self._best({name: make() for name, make in makers.items()})
+            return Planned(plain, {"shipped": PLAIN, "held_out": 0, "why": f"{self.inputs.count} calibration inputs of the kind {self.inputs.kind}"})
+        corrections = ("bias", "rounding") if recipe.correction == "rounding" else ("bias",)
+        corrected = {name: correct(model, plain, self._taking_part(), rounding=name == "rounding", bound=bound) for name in corrections}
+        return self._best({PLAIN: plain, **corrected})
 
     def base(self, recipe: Recipe, bound: int = LARGEST, *, everywhere: bool = False) -> Base:
         """An int8 recipe's plan with all layers in integers, as what others are made from; see `planned`."""
@@ -141,19 +136,8 @@ class Planner:
         return (sample for place, sample in enumerate(self.inputs.samples()) if place % ASIDE != ASIDE - 1)
 
     def _best(self, candidates: dict[str, Plan]) -> Planned:
-        figures: dict[str, dict[str, Any]] = {}
-        for name, plan in candidates.items():
-            logits = run_plan(plan, self.aside)
-            figures[name] = {
-                "sqnr_db": round(sqnr_db(self.logits_aside, logits), 2) if not np.array_equal(self.logits_aside, logits) else None,
-                "top1_agreement": float((logits.argmax(1) == self.logits_aside.argmax(1)).mean()),
-            }
-        shipped = max(figures, key=lambda name: _or_infinite(figures[name]["sqnr_db"]))
+        shipped, figures = choose(self.logits_aside, {name: run_plan(plan, self.aside) for name, plan in candidates.items()})
         return Planned(candidates[shipped], {"shipped": shipped, "held_out": len(self.aside), "candidates": figures})
-
-
-def _or_infinite(sqnr: float | None) -> float:
-    return np.inf if sqnr is None else sqnr
 
 
 def run_float(model: FoldedModel, samples: list[Sample]) -> Floats:
