@@ -6,13 +6,13 @@ Source: TensorFlow Lite's schema, version 3 (`tensorflow/compiler/mlir/lite/sche
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from dsmobile.errors import ConversionError
+from dsmobile.exporters.tflite_tensor import Tensor
 from dsmobile.exporters.tflite_versions import version
 
 OURS = "this is a fault in dsmobile: report it with the model"
@@ -29,29 +29,6 @@ _OPTIONS = {
     "RESIZE_NEAREST_NEIGHBOR": "ResizeNearestNeighborOptions", "SOFTMAX": "SoftmaxOptions", "STRIDED_SLICE": "StridedSliceOptions",
     "SUB": "SubOptions", "TRANSPOSE_CONV": "TransposeConvOptions",
 }  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class Tensor:
-    """A value or a constant of the file.
-
-    Args:
-        name: In the file.
-        shape: Batch included.
-        dtype: numpy's name.
-        scales: real = scale * (stored - zero_point): one, or one per channel; None where it is not quantized.
-        zero_point: See scales.
-        axis: The channels' axis, where there is one scale per channel.
-        buffer: Where its data is; 0 for values.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    scales: npt.NDArray[np.float32] | None = None
-    zero_point: int = 0
-    axis: int = 0
-    buffer: int = 0
 
 
 class _Operator(NamedTuple):

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from dsmobile.errors import ConversionError
 from dsmobile.exporters.folded import Node
 from dsmobile.exporters.plan import Plan, Storage
-from dsmobile.exporters.tflite_graph import OURS, Graph, Tensor
+from dsmobile.exporters.tflite_graph import OURS, Graph
+from dsmobile.exporters.tflite_tensor import Tensor
 
 
 class Values:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dsmobile.exporters.tflite_graph import Tensor
+    from dsmobile.exporters.tflite_tensor import Tensor
 
 # By the type of the first input: float32, int8, int16. Operators that are not here have one version.
 _BY_TYPE = {
