@@ -57,6 +57,7 @@ class Exported:
                     "size_bytes": manifest.size_bytes,
                     "macs": manifest.macs,
                     "parameters": manifest.parameters,
+                    "correction": manifest.correction,
                     "parity": {
                         "max_abs_error": manifest.parity.max_abs_error,
                         "sqnr_db": manifest.parity.sqnr_db,

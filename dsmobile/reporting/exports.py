@@ -33,7 +33,23 @@ def show_exports(document: dict[str, Any]) -> None:
         )
     console.print(table)
     console.print("Compared with the network itself, before the softmax.")
+    for line in dict.fromkeys(filter(None, map(_correction, document["artifacts"]))):
+        console.print(Text(line))
     for note in document["notes"]:
         console.print(Text(f"Note: {note}", style="yellow"))
     for artifact in document["artifacts"]:
         console.print(Text(artifact["path"]), soft_wrap=True)
+
+
+def _correction(artifact: dict[str, Any]) -> str:
+    """What correcting the integers gained on inputs kept aside; empty where nothing was corrected."""
+    correction = artifact.get("correction") or {}
+    figures = correction.get("candidates")
+    if not figures:
+        return ""
+    shipped = correction["shipped"]
+    plain, best = (figures[name]["sqnr_db"] for name in ("plain", shipped))
+    who = f"{artifact['role']} {artifact['recipe']}, {correction['held_out']} inputs kept aside:"
+    if shipped == "plain" or plain is None or best is None:
+        return f"{who} correcting gains nothing; plain integers are shipped."
+    return f"{who} {plain:.1f} dB plain, {best:.1f} dB corrected ({shipped}), which is shipped."

@@ -176,3 +176,13 @@ def test_layout_and_batch_of_onnx(tmp_path: Path) -> None:
 def test_what_does_not_fit_is_refused_with_the_reason(options: dict[str, Any], words: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=words):
         pipeline.export(ExportRequest("mobilenet_v1", out=tmp_path, **SMALL, **options))
+
+
+def test_over_two_gigabytes_is_refused_before_it_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dsmobile.errors import ConversionError
+    from dsmobile.exporters import onnx
+
+    monkeypatch.setattr(onnx, "LARGEST_BYTES", 1_000_000)
+    with pytest.raises(ConversionError, match="more than the 2 GB that an ONNX file holds"):
+        pipeline.export(ExportRequest("mobilenet_v1", recipes=("float32",), formats=("onnx",), out=tmp_path, **{**SMALL, "classes": 1000}))
+    assert list(tmp_path.iterdir()) == []
