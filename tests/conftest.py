@@ -8,6 +8,7 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # as dsmobile sets it: with oneDNN some small convolutions are wrong
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -150,7 +150,8 @@ def compose(pair: Pair) -> tuple[Kernel, Kernel]:
 def normalization(layer: Any) -> tuple[Kernel, Kernel]:
     """Scale and shift per channel of a batch normalization at inference, in float64."""
     variance, mean = _array(layer.moving_variance), _array(layer.moving_mean)
-    scale = (_array(layer.gamma) if layer.scale else 1.0) / np.sqrt(variance + layer.epsilon)
+    with np.errstate(invalid="ignore"):  # a variance below 0 is named when its layer is folded
+        scale = (_array(layer.gamma) if layer.scale else 1.0) / np.sqrt(variance + layer.epsilon)
     return scale, (_array(layer.beta) if layer.center else 0.0) - mean * scale
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from device_bench.inputs import probe_input
-from dsmobile.errors import ConversionError, ParityError
+from dsmobile.errors import ConversionError, ModelError, ParityError
 from dsmobile.exporters import onnx, tflite
 from dsmobile.exporters.artifact import Manifest, Parity, write_manifest
 from dsmobile.exporters.calibration import Inputs, Sample, batch, record, spread_over
@@ -28,7 +28,7 @@ from dsmobile.exporters.planning import describe
 from dsmobile.exporters.quantization import LARGEST, REDUCED
 from dsmobile.exporters.readback import check_weights
 from dsmobile.exporters.recipe import Recipe
-from dsmobile.exporters.runners import Runner, dequantize, open_runner
+from dsmobile.exporters.runners import Runner, dequantize, first_line, open_runner
 from dsmobile.exporters.xnnpack import xnnpack_partitions
 from dsmobile.files import explained, refuse_overwriting, sha256, write_bytes
 from dsmobile.preprocessing import Preprocessing
@@ -249,7 +249,12 @@ def run_keras(model: Any, samples: list[Sample]) -> Floats:
     for place in range(0, len(samples), BATCH):
         arrays = batch(samples[place : place + BATCH])
         tensors = [keras.ops.convert_to_tensor(array) for array in arrays]
-        outputs = model(tensors if len(tensors) > 1 else tensors[0], training=False)
+        try:
+            outputs = model(tensors if len(tensors) > 1 else tensors[0], training=False)
+        except Exception as error:
+            raise ModelError(
+                f"Keras itself cannot run {model.name}: {first_line(error)}", "try model.predict on one input, and mend the model"
+            ) from error
         found.append(np.concatenate([np.asarray(part).reshape(len(arrays[0]), -1) for part in keras.tree.flatten(outputs)], axis=1))
     return np.concatenate(found)
 

@@ -23,7 +23,19 @@ _GONE = frozenset(
     "Dropout SpatialDropout1D SpatialDropout2D GaussianDropout GaussianNoise AlphaDropout ActivityRegularization Identity InputLayer RandomFlip "
     "RandomRotation RandomZoom RandomTranslation RandomContrast RandomBrightness StochasticDepth DropPath".split()
 )
-_WEIGHTS_CHECKED = ("kernel", "depthwise_kernel", "pointwise_kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance", "alpha")
+_WEIGHTS_CHECKED = (
+    "kernel",
+    "depthwise_kernel",
+    "pointwise_kernel",
+    "bias",
+    "gamma",
+    "beta",
+    "moving_mean",
+    "moving_variance",
+    "mean",
+    "variance",
+    "alpha",
+)
 
 
 def fold(model: Any, *, input_name: str = "image") -> FoldedModel:

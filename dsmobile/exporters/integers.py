@@ -20,7 +20,7 @@ from dsmobile.exporters.choice import PLAIN, choose
 from dsmobile.exporters.correction import FEWEST_INPUTS, correct
 from dsmobile.exporters.execution import execute
 from dsmobile.exporters.folded import FoldedModel
-from dsmobile.exporters.lowering import lower
+from dsmobile.exporters.lowering import in_pairs, lower
 from dsmobile.exporters.mixed import Base, require_classifier, search
 from dsmobile.exporters.plan import Plan
 from dsmobile.exporters.planning import float_plan, integer_plan, weights_plan
@@ -99,7 +99,7 @@ class Planner:
         if recipe.weights != "int8":
             return Planned(float_plan(self.model, half=recipe.weights == "float16"))
         if recipe.quantized:
-            model = self.lowered if recipe.activations == "int8" else self.model
+            model = self.lowered if recipe.activations == "int8" else in_pairs(self.model)
             ranges = self.ranges if model is self.lowered else observe(model, self.inputs.samples())
             plain = integer_plan(model, ranges, dtype=recipe.activations, bound=bound, everywhere=everywhere, wide_logits=recipe.wide_logits)
         else:

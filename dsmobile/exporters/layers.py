@@ -63,6 +63,8 @@ def _activation(call: Call, function: Any) -> Operator | None:
         return None
     if name == "softmax":
         return Softmax()
+    if name == "leaky_relu":
+        return Activation("leaky_relu", slope=0.2)  # Keras's own default for the function
     if name not in _ACTIVATIONS:
         raise refuse(call, f"activation {name!r}", f"supported are {', '.join(sorted(_ACTIVATIONS))} and softmax")
     return Activation(_ACTIVATIONS[name])
@@ -90,6 +92,12 @@ def _relu(call: Call) -> Steps:
 
 def _leaky_relu(call: Call) -> Steps:
     return [(Activation("leaky_relu", slope=float(call.layer.negative_slope)), call.output_shape)]
+
+
+def _gelu(call: Call) -> Steps:
+    if call.layer.approximate:
+        raise refuse(call, "approximate", "use the exact GELU")
+    return [(Activation("gelu"), call.output_shape)]
 
 
 def _elu(call: Call) -> Steps:
@@ -125,9 +133,12 @@ _ACTIVATION_LAYERS: dict[str, Callable[[Call], Steps]] = {
 
 def _per_channel(call: Call, values: Any, what: str) -> Any:
     channels = int(call.output_shape[-1] or 1)
-    found = np.asarray(values, np.float64).ravel()
-    if found.size not in (1, channels):
+    found = np.asarray(values, np.float64)
+    if found.size not in (1, channels) or found.size != (found.shape[-1] if found.ndim else 1):
         raise refuse(call, f"{what} for every pixel", "give one number, or one per channel")
+    if call.inputs[0].shape != call.output_shape:
+        raise refuse(call, f"{what} that change the shape {call.inputs[0].shape} to {call.output_shape}", "bring the map to that shape first")
+    found = found.ravel()
     return np.broadcast_to(found, (channels,)).copy()
 
 
@@ -196,6 +207,8 @@ def _reduction(kind: str) -> Callable[[Call], Steps]:
 
     def steps(call: Call) -> Steps:
         rank = len(call.input_shape)
+        if getattr(call.layer, "initial", None) is not None:
+            raise refuse(call, f"initial {call.layer.initial}", "leave initial away")
         axes = {int(axis) % (rank + 1) for axis in np.ravel(call.layer.axis)} if call.layer.axis is not None else set()
         if rank not in (2, 3) or axes != set(range(1, rank)):
             raise refuse(call, f"axis {call.layer.axis}", "reduce over height and width")
@@ -253,6 +266,7 @@ def _concatenate(call: Call) -> Steps:
 
 
 def _reshape(call: Call) -> Steps:
+    require_channels_last(call)
     return [(Reshape(), call.output_shape)]
 
 
@@ -292,4 +306,6 @@ LAYERS: dict[str, Callable[[Call], Steps]] = {
     "Silu": _function("swish"),
     "HardSilu": _function("hard_swish"),
     "Tanh": _function("tanh"),
+    "LeakyRelu": _leaky_relu,
+    "Gelu": _gelu,
 }

@@ -33,11 +33,20 @@ from dsmobile.exporters.operators import (
 
 def lower(model: FoldedModel) -> FoldedModel:
     """Rewrites a network; in float it computes the same."""
+    model = in_pairs(model)
     taken = {value.name for value in model.inputs} | {node.name for node in model}
     nodes = [part for node in model for part in _parts(node, taken)]
     nodes = _dense_at_the_end(replace(model, nodes=tuple(nodes)))
     merged = merge_scales(replace(model, nodes=tuple(nodes)))
     return in_float32(replace(merged, nodes=tuple(replace(node, operator=_as_convolution(node)) for node in merged)))
+
+
+def in_pairs(model: FoldedModel) -> FoldedModel:
+    """The same network with sums and products of more than two in pairs, and nothing else changed."""
+    taken = {value.name for value in model.inputs} | {node.name for node in model}
+    several = (Add, Multiply, Maximum, Minimum)
+    parts = [_in_pairs(node, taken) if isinstance(node.operator, several) and len(node.inputs) > 2 else [node] for node in model]
+    return replace(model, nodes=tuple(part for found in parts for part in found))
 
 
 def _parts(node: Node, taken: set[str]) -> list[Node]:
@@ -50,8 +59,6 @@ def _parts(node: Node, taken: set[str]) -> list[Node]:
         line = ScaleShift(np.full(channels, 1 / 6, np.float32), np.full(channels, 0.5, np.float32))
         shifted = Node(_name(f"{node.name}_line", taken), line, node.inputs, node.shape)
         return [shifted, replace(node, operator=Activation("unit"), inputs=(shifted.name,))]
-    if isinstance(operator, (Add, Multiply, Maximum, Minimum)) and len(node.inputs) > 2:
-        return _in_pairs(node, taken)
     return [node]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from dsmobile.errors import ConversionError
 from dsmobile.exporters.folded import FoldedModel, Node
 from dsmobile.exporters.operators import (
     NO_PADS,
@@ -144,6 +145,12 @@ def in_float32(model: FoldedModel) -> FoldedModel:
     """The network with its weights rounded once, from float64 to float32."""
     nodes = []
     for node in model:
+        for name, value in vars(node.operator).items():
+            if isinstance(value, np.ndarray) and not np.isfinite(value.astype(np.float32)).all():
+                raise ConversionError(
+                    f"folded, the {name} of the layer {node.name!r} is not finite",
+                    "a variance below 0, a number that is not finite or a scale beyond float32: load an earlier checkpoint",
+                )
         arrays: dict[str, Any] = {name: value.astype(np.float32) for name, value in vars(node.operator).items() if isinstance(value, np.ndarray)}
         nodes.append(replace(node, operator=replace(node.operator, **arrays)) if arrays else node)
     return replace(model, nodes=tuple(nodes))

@@ -184,7 +184,7 @@ class _Writer:
         last = self.real[name]
         if self.plan.io != "float32":
             storage = self.plan.storage[name]
-            constants = self._scale_and_zero(file_name, storage.scale, storage.zero_point + _shift(self.plan.io), np.dtype(self.plan.io))
+            constants = self._scale_and_zero(f"{file_name}.end", storage.scale, storage.zero_point + _shift(self.plan.io), np.dtype(self.plan.io))
             last = self.add("QuantizeLinear", [last, *constants], f"{file_name}.stored")
         if self._turned(shape):
             last = self.add("Transpose", [last], f"{file_name}.nhwc", perm=[0, 2, 3, 1])
@@ -202,12 +202,20 @@ class _Writer:
 
     # nodes
 
-    def _comes_from_integers(self, name: str) -> bool:
-        """Whether ONNX Runtime would take a layer that reads this for one that forgot to quantize its weights.
+    def _would_be_changed(self, node: Node) -> bool:
+        """Whether ONNX Runtime's optimizers would make a node compute something else than is written.
 
-        Between a DequantizeLinear and a QuantizeLinear its optimizer WeightBiasQuantization makes the float weights of a layer int8, with one scale
-        for all channels. A Max of one input computes nothing, stays, and keeps the layer in float.
+        - PadFusion takes zeros around a map into the largest value of windows, where what is around a map takes no part.
+        - WeightBiasQuantization makes the float weights of a layer between a DequantizeLinear and a QuantizeLinear int8, with one scale for all.
         """
+        before = self.model.node(node.inputs[0])
+        if isinstance(node.operator, Pool):
+            padded = before is not None and isinstance(before.operator, Pad)
+            return padded and node.operator.kind == "max" and node.name not in self.plan.integer_nodes
+        return isinstance(node.operator, Weighted) and node.name not in self.plan.weights and self._comes_from_integers(node.inputs[0])
+
+    def _comes_from_integers(self, name: str) -> bool:
+        """Whether a value was integers, but for a change of its shape."""
         while self.real[name] not in self.stored.values():
             node = self.model.node(name)
             if node is None or not isinstance(node.operator, _PASSES_ON):
@@ -220,11 +228,11 @@ class _Writer:
         if integer and node.name in self.plan.fused:
             return  # the node before it has given its value
         inputs = [self._input_of(node, name) for name in node.inputs]
-        if isinstance(node.operator, Weighted) and node.name not in self.plan.weights and self._comes_from_integers(node.inputs[0]):
+        if self._would_be_changed(node):  # a Max of one input computes nothing, stays, and keeps ONNX Runtime's optimizers off
             inputs[0] = self.add("Max", [inputs[0]], f"{node.name}.held")
         if not integer:
-            write_operator(self, node, inputs, node.name)
-            self.real[node.name] = node.name
+            self.real[node.name] = f"{node.name}.value" if node.name in self.model.output_names else node.name
+            write_operator(self, node, inputs, self.real[node.name])
             return
         result, activation = self.plan.result(node), self.plan.fused_activation(node)
         clips = activation is not None and not _clipped(activation, self.plan.storage[result])

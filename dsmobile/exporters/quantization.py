@@ -23,6 +23,7 @@ from dsmobile.exporters.plan import QuantizedWeights, Storage
 DEAD_CHANNEL = 1e-7
 LARGEST = 127
 CHUNK = 4
+LARGEST_VALUE = 1e18  # beyond it, products of scales leave float32
 ROUNDED_AT_ONCE = 1 << 22  # weights: what a layer needs in float64 while it is rounded
 REDUCED = 63  # 7-bit weights cannot saturate the 16-bit sums of x86 without VNNI
 LARGEST_BIAS = 2.0**29  # in steps; leaves room in 32 bits for the correction and the sum itself
@@ -49,7 +50,7 @@ class Range:
 
 
 def _scale(step: float) -> float:
-    return float(np.float32(step)) or 1.0
+    return float(np.float32(step)) or 1 / 255  # of what is always 0: small, so that no kernel's ratio of scales ends
 
 
 def weight_scales(operator: Weighted, input_scale: float, bound: int = LARGEST) -> npt.NDArray[np.float32]:
@@ -67,7 +68,8 @@ def weight_scales(operator: Weighted, input_scale: float, bound: int = LARGEST) 
     needed = largest / bound
     if input_scale:
         needed = np.maximum(needed, np.abs(operator.bias.astype(np.float64)) / (input_scale * LARGEST_BIAS))
-    return np.where(needed > 0.0, needed, 1.0).astype(np.float32)
+    idle = float(needed.max(initial=0.0)) or 1 / bound
+    return np.where(needed > 0.0, needed, idle).astype(np.float32)
 
 
 def quantize_weights(operator: Weighted, input_scale: float = 0.0, bound: int = LARGEST) -> QuantizedWeights:
@@ -136,7 +138,10 @@ def observe(model: FoldedModel, inputs: Iterable[Sample]) -> dict[str, Range]:
         count += len(chunk)
     if not count:
         raise ConversionError("there is no calibration input", "give images with --calibration")
-    bad = [name for name, a, b in zip(names, low, high, strict=True) if not (np.isfinite(a) and np.isfinite(b))]
+    bad = [name for name, a, b in zip(names, low, high, strict=True) if not (a > -LARGEST_VALUE and b < LARGEST_VALUE)]
     if bad:
-        raise ConversionError(f"the value {bad[0]!r} of {model.name} is not finite on the calibration inputs", "check the weights and --preprocess")
+        raise ConversionError(
+            f"the value {bad[0]!r} of {model.name} is not finite, or beyond {LARGEST_VALUE:g}, on the calibration inputs",
+            "check the weights and --preprocess",
+        )
     return {name: Range(float(a), float(b)) for name, a, b in zip(names, low, high, strict=True)}
