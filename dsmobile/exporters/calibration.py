@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -19,7 +19,7 @@ from dsmobile.dataset.samples import spread as evenly
 from dsmobile.errors import DataError
 from dsmobile.files import sha256
 from dsmobile.pixels import resample
-from dsmobile.preprocessing import HOW, Preprocessing
+from dsmobile.preprocessing import COLOURS, HOW, Preprocessing
 
 SYNTHETIC = "synthetic"
 SYNTHETIC_COUNT = 16
@@ -166,6 +166,26 @@ def _picture(random: np.random.Generator, shape: tuple[int, ...]) -> npt.NDArray
 Inputs = SyntheticInputs | DatasetInputs | NamedArrays
 
 
+def takes_images(shapes: Sequence[tuple[int, ...]]) -> bool:
+    """Whether a network's inputs are one image, grey or in colour, so that preprocessing can make it.
+
+    Args:
+        shapes: Of each of the inputs, without the batch.
+    """
+    return len(shapes) == 1 and len(shapes[0]) == 3 and shapes[0][2] in COLOURS.values()
+
+
+def arrays_how(named_shapes: dict[str, tuple[int, ...]]) -> str:
+    """How a person gives inputs that are no images.
+
+    Args:
+        named_shapes: Of each of the network's inputs, without the batch, by its name.
+    """
+    alone = len(named_shapes) == 1
+    arrays = [f"{'x' if alone else name} of shape (count, {', '.join(map(str, shape))})" for name, shape in named_shapes.items()]
+    return f"give --calibration with an .npz of about 100 typical inputs: {'' if alone else 'the arrays '}{' and '.join(arrays)}"
+
+
 def calibration_inputs(
     choice: str | None,
     *,
@@ -188,21 +208,28 @@ def calibration_inputs(
     Raises:
         DataError: Integers are asked for without calibration or preprocessing, or the data do not fit.
     """
+    shapes = tuple(named_shapes.values())
+    images = takes_images(shapes)
     if choice is None and quantized and not random_weights:
         raise DataError(
             "int8 needs calibration inputs: they set the ranges of the activations",
-            "give --calibration with a folder of about 100 typical images or an .npz of inputs; --calibration synthetic tries it without",
+            "give --calibration with a folder of about 100 typical images or an .npz of inputs; --calibration synthetic tries it without"
+            if images
+            else arrays_how(named_shapes),
         )
-    shapes = tuple(named_shapes.values())
     if choice is not None and choice != SYNTHETIC:
         if len(shapes) > 1:
             if Path(choice).suffix.lower() != ".npz":
                 raise DataError(f"{choice} cannot give {len(shapes)} inputs", f"give an .npz with one array for each: {', '.join(named_shapes)}")
             return NamedArrays(Path(choice), tuple(named_shapes), shapes, count)
+        if not images and Path(choice).is_dir():
+            raise DataError(
+                f"{choice} is a folder of images, but the network takes {' x '.join(map(str, shapes[0]))} numbers", arrays_how(named_shapes)
+            )
         dataset = open_dataset(Path(choice), preprocessing, None, count, (1, *shapes[0]))
         return DatasetInputs(dataset)
     if preprocessing is None and quantized and not random_weights:
-        raise DataError("the range of the network's input is not known, and int8 needs it", HOW)
+        raise DataError("the range of the network's input is not known, and int8 needs it", HOW if images else arrays_how(named_shapes))
     low, high = preprocessing.input_range if preprocessing else (-1.0, 1.0)
     return SyntheticInputs(shapes, low, high)
 

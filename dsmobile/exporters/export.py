@@ -79,6 +79,7 @@ class Order:
         keep_failed: Whether a file that fails its check is kept as `.failed`.
         force: Whether files may be overwritten.
         layout: How an ONNX file's ends look.
+        familiarity: How near the calibration inputs are to what the network was trained on; empty where that cannot be told.
     """
 
     out: Path
@@ -90,6 +91,7 @@ class Order:
     keep_failed: bool = False
     force: bool = False
     layout: Layout = field(default_factory=Layout)
+    familiarity: dict[str, Any] = field(default_factory=dict)
 
 
 def artifact_path(out: Path, network_name: str, role: str, recipe: str, file_format: str) -> Path:
@@ -218,7 +220,7 @@ class Exporter:
             ends_in_softmax=self.ends_in_softmax,
             preprocessing=order.preprocessing,
             labels=order.labels,
-            calibration=record(self.inputs),
+            calibration={**record(self.inputs), **({"familiarity": order.familiarity} if order.familiarity else {})},
             parity=parity,
             macs=network.macs,
             parameters=network.parameters,

@@ -6,25 +6,26 @@ any variation give its first layers values far from these.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dsmobile.architectures.graph import Call, read_graph
+from dsmobile.architectures.graph import Call, read_graph, run
 from dsmobile.exporters.calibration import Inputs, batch, spread_over
 
 SAMPLES = 8
-LAYERS = 3  # the first ones see the input; later ones, what the first made of it
+FIRST, LAST = 3, 2  # the first ones tell another scale, the last ones images of nothing: noise, for one
 LARGEST_SHIFT = 1.0  # in standard deviations; right inputs of three trained networks gave up to 0.22
-LARGEST_RATIO = 3.0  # of variances, up or down; right inputs gave 0.88 to 1.36, half the scale a quarter
+LARGEST_RATIO = 3.0  # of variances, up or down; right inputs gave 0.57 to 1.36, half the scale a quarter, noise 0.06 to 0.38
 FEW = 10
 
 
 @dataclass(frozen=True)
 class Familiarity:
-    """How near inputs are to what a network was trained on, by its first batch normalizations.
+    """How near inputs are to what a network was trained on, by its first and last batch normalizations.
 
     Args:
         layer: The one that differs most.
@@ -41,35 +42,37 @@ class Familiarity:
         """Whether the inputs are not what the network was trained on."""
         return self.shift > LARGEST_SHIFT or not 1 / LARGEST_RATIO <= self.ratio <= LARGEST_RATIO
 
+    def to_json(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {**asdict(self), "unlike": self.unlike}
+
     @property
     def _distance(self) -> float:
         return max(self.shift / LARGEST_SHIFT, abs(float(np.log(max(self.ratio, 1e-12)))) / float(np.log(LARGEST_RATIO)))
 
 
 def familiarity(model: Any, inputs: Inputs) -> Familiarity | None:
-    """Holds inputs against what a network's first batch normalizations remember.
+    """Holds inputs against what a network's first and last batch normalizations remember.
 
     Args:
         model: A functional `keras.Model`.
         inputs: The calibration inputs.
 
     Returns:
-        The worst of the first batch normalizations; None where there is none that was trained.
+        The worst of them; None where there is none that was trained.
     """
-    import keras
-
     graph = read_graph(model)
-    last = [place for place, call in enumerate(graph.calls) if _remembers(call)][:LAYERS]
-    if not last:
+    remembering = [call for call in graph.calls if _remembers(call)]
+    looked_at = {call.outputs[0].key for call in (*remembering[:FIRST], *remembering[-LAST:])}
+    if not looked_at:
         return None
-    arrays = batch(spread_over(inputs, SAMPLES))
-    tensors = {value.key: keras.ops.convert_to_tensor(array) for value, array in zip(graph.inputs, arrays, strict=True)}
     found = []
-    for place, call in enumerate(graph.calls[: last[-1] + 1]):
-        given = [tensors[value.key] for value in call.inputs]
-        if place in last:
+
+    def visit(call: Call, given: list[Any]) -> None:
+        if call.outputs[0].key in looked_at:
             found.append(_compare(call, np.asarray(given[0], np.float64)))
-        tensors.update((value.key, tensor) for value, tensor in zip(call.outputs, call.apply(call.layer, given, training=False), strict=True))
+
+    run(graph, batch(spread_over(inputs, SAMPLES)), visit)
     return max(found, key=lambda one: one._distance)
 
 
@@ -89,23 +92,24 @@ def _compare(call: Call, values: npt.NDArray[np.float64]) -> Familiarity:
     return Familiarity(call.layer.name, float(np.median(shift)), float(np.median(ratio)))
 
 
-def calibration_notes(model: Any, inputs: Inputs, *, random_weights: bool) -> list[str]:
+def _constant(arrays: Sequence[npt.NDArray[np.float32]]) -> bool:
+    """Whether samples of one input have nothing in them: no two numbers differ in any sample, or, of single numbers, between samples."""
+    alone = arrays[0].size == 1
+    return all(float(np.ptp(values)) <= 1e-6 * float(np.abs(values).max()) for values in ([np.concatenate(arrays)] if alone else arrays))
+
+
+def calibration_notes(inputs: Inputs, found: Familiarity | None) -> list[str]:
     """What a person must know of the calibration inputs, with the figures.
 
     Args:
-        model: The `keras.Model` that they are for.
         inputs: The calibration inputs.
-        random_weights: Whether the network's weights are random, so that any input serves.
+        found: How near they are to what the network was trained on, where that can be told.
     """
     notes: list[str] = []
-    if random_weights:
-        return notes
     if inputs.count < FEW:
         notes.append(f"Calibrated with {inputs.count} input{'s' * (inputs.count != 1)}: ranges and corrections rest on little; give about 100.")
-    deviation = min(float(np.std(np.concatenate([array.ravel() for array in sample]))) for sample in spread_over(inputs, SAMPLES))
-    if deviation < 1e-6:
+    if any(_constant(arrays) for arrays in zip(*spread_over(inputs, SAMPLES), strict=True)):
         notes.append("Calibration inputs are constant (standard deviation 0): the ranges they give are wrong for real ones. Give typical inputs.")
-    found = familiarity(model, inputs)
     if found is not None and found.unlike:
         notes.append(
             f"The calibration inputs are unlike what the network was trained on: at {found.layer} their mean lies {found.shift:.1f} standard "

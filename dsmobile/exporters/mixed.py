@@ -272,8 +272,8 @@ def note(correction: dict[str, Any]) -> str:
             "no layer is left in float32."
         )
     return (
-        f"mixed: {len(found['float_layers'])} layers stay in float32 ({', '.join(found['float_layers'])}): expect to lose "
-        f"{found['expected_drop']:.2f} (standard error {found['expected_drop_error']:.2f}) points of top-1 instead of "
+        f"mixed: {len(found['float_layers'])} layers stay in float32 ({', '.join(found['float_layers'])}): on the calibration inputs, expect to "
+        f"lose {found['expected_drop']:.2f} (standard error {found['expected_drop_error']:.2f}) points of top-1 instead of "
         f"{found['int8_expected_drop']:.2f}, for {found['extra_bytes']:,} bytes more and {found['latency_ratio']:.2f} times int8's latency here "
         f"({found['latency_pairs']} pairs)."
     )

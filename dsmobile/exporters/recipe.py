@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -82,7 +82,7 @@ def read_recipe(name: str) -> Recipe:
         raise SpecError(f"there is no recipe {name!r}", nearest(name, recipe_names()))
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, RecursionError, tomllib.TOMLDecodeError) as error:
         raise SpecError(f"the recipe {path} cannot be read: {error}", "compare it with export/int8.toml") from error
     defaults: dict[str, Any] = {
         "correction": "none",
@@ -127,6 +127,10 @@ def _checked(recipe: Recipe, path: Path) -> Recipe:
     for key in ("calibration_count", "parity_count"):
         if type(getattr(recipe, key)) is not int or not 1 <= getattr(recipe, key) <= 100_000:
             raise SpecError(f"{path}: {key} = {getattr(recipe, key)!r} is not a whole number from 1 to 100000", "correct the value")
+    if _is_number(recipe.max_error) and recipe.max_error < 0:
+        raise SpecError(
+            f"{path}: max_error = {recipe.max_error!r} is below 0, which no file can meet", "give the largest difference allowed, or 0 for no check"
+        )
     for key in ("max_error", "min_sqnr_db"):
         value = getattr(recipe, key)
         if not _is_number(value) and (key, getattr(recipe, key)) != ("min_sqnr_db", None):
@@ -135,4 +139,4 @@ def _checked(recipe: Recipe, path: Path) -> Recipe:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -sys.float_info.max <= value <= sys.float_info.max

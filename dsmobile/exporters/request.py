@@ -8,6 +8,7 @@ from pathlib import Path
 from dsmobile.architectures.twin import KINDS
 from dsmobile.errors import DataError, UsageError
 from dsmobile.exporters.artifact import FORMATS
+from dsmobile.exporters.calibration import arrays_how, takes_images
 from dsmobile.exporters.head import HEADS
 from dsmobile.exporters.recipe import TFLITE_ONLY, Recipe, read_recipe
 from dsmobile.preprocessing import Preprocessing
@@ -97,6 +98,10 @@ def checked_recipes(request: ExportRequest) -> list[Recipe]:
     for name, given in (("layout nhwc", request.layout == "nhwc"), ("dynamic-batch", request.dynamic_batch)):
         if given and "onnx" not in [file_format for recipe in recipes for file_format in formats_of(request, recipe)]:
             raise UsageError(f"--{name} acts on ONNX files, and none is asked for", "add --format onnx, or leave it away")
+    if request.io != "float32" and any(recipe.max_drop for recipe in recipes):
+        raise UsageError(
+            f"--io {request.io} does not go with the recipe mixed, which keeps layers in float32", "leave --io away, or take --recipe int8"
+        )
     if request.max_drop is not None and not any(recipe.max_drop for recipe in recipes):
         raise UsageError("--max-drop acts on the recipe mixed", "add --recipe mixed, or leave --max-drop away")
     if request.max_drop is not None:
@@ -117,11 +122,12 @@ def check_fit(preprocessing: Preprocessing | None, shapes: dict[str, tuple[int, 
     """Raises where what preprocessing gives is not what the network takes."""
     if preprocessing is None:
         return
-    if len(shapes) != 1:
-        raise UsageError(f"--preprocess does not apply to {name}, which has {len(shapes)} inputs", "give --calibration with an .npz of its inputs")
+    if not takes_images(tuple(shapes.values())):
+        taken = " and ".join(" x ".join(map(str, shape)) for shape in shapes.values())
+        raise UsageError(f"--preprocess makes images of one or three channels, and {name} takes {taken}", f"leave it away, and {arrays_how(shapes)}")
     (shape,) = shapes.values()
     given = (*(preprocessing.crop or shape[:2]), preprocessing.channels)
-    if len(shape) != 3 or given != shape:
+    if given != shape:
         raise DataError(
             f"--preprocess gives an input of {' x '.join(map(str, given))}, but {name} takes {' x '.join(map(str, shape))}",
             "set crop (HEIGHTxWIDTH) and colour (rgb, bgr, grey) to what the network takes",

@@ -123,7 +123,8 @@ def _listed(entries: list[str], most: int, separator: str = ", ") -> str:
 def _made(manifest: dict[str, Any]) -> str:
     parity = manifest["parity"]
     close = "equal to the network to the bit" if parity["sqnr_db"] is None else f"{parity['sqnr_db']:.1f} dB SQNR against the network"
-    return f"by dsmobile: {manifest['name']}, {manifest['role']}, recipe {manifest['recipe']}; {close}, same top-1 on {parity['top1_agreement']:.1%}"
+    agreed = f"same top-1 on {parity['top1_agreement']:.0%} of {parity['count']} inputs"
+    return f"by dsmobile: {manifest['name']}, {manifest['role']}, recipe {manifest['recipe']}; {close}, {agreed}"
 
 
 def _told(metadata: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ def show_exports(document: dict[str, Any]) -> None:
 
     console = Console(highlight=False)
     table = Table(box=box.SIMPLE, header_style="bold")
-    for column in ("role", "recipe", "format", "size", "largest error", "SQNR", "same top-1"):
+    for column in ("role", "recipe", "format", "size", "largest error", "SQNR", "same top-1 of"):
         table.add_column(column, justify="left" if column in ("role", "recipe", "format") else "right")
     for artifact in document["artifacts"]:
         parity = artifact["parity"]
@@ -29,7 +29,7 @@ def show_exports(document: dict[str, Any]) -> None:
             f"{artifact['size_bytes'] / 1e6:.2f} MB",
             f"{parity['max_abs_error']:.1e}",
             "equal" if parity["sqnr_db"] is None else f"{parity['sqnr_db']:.1f} dB",
-            f"{parity['top1_agreement']:.0%}",
+            f"{parity['top1_agreement']:.0%} {parity['count']}",
         )
     console.print(table)
     console.print("Compared with the network itself, before the softmax.")
