@@ -50,7 +50,11 @@ def prepare_folder(path: Path) -> Path:
         OutputError: It is a file, or cannot be made or written to.
     """
     with explained(path):
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            there = next((place for place in (path, *path.parents) if os.path.lexists(place) and not place.is_dir()), path)
+            raise OutputError(f"{there} is not a folder", "name another folder with --out") from error
         with tempfile.NamedTemporaryFile(dir=path, prefix=".dsmobile-") as probe:
             probe.write(b"\0" * 4096)
             probe.flush()

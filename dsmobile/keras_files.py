@@ -6,6 +6,8 @@ import io
 import json
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ _REFUSED_KEYS = {
     **dict.fromkeys(("DepthwiseConv1D", "DepthwiseConv2D", "Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"), _GROUPS),
     **dict.fromkeys(("SeparableConv1D", "SeparableConv2D"), _SEPARABLE),
 }
+_POLICIES = ("Policy", "PolicyV1")  # Keras 2's; Keras 3 writes DTypePolicy
 _LARGEST_CONFIG_BYTES = 64 << 20
 _LARGEST_ARCHIVE_BYTES = 8 << 30
 
@@ -44,9 +47,10 @@ def load_keras_file(path: Path) -> Any:
         raise
     except Exception as error:
         first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        better = "" if kind == "keras" else ", better as .keras, which keeps what .h5 loses, with the Keras that made it"
         raise ModelError(
             f"{path} cannot be loaded by Keras: {first[:300]}",
-            "check that it is whole and was saved with model.save(); a model with own classes is not supported",
+            f"check that it is whole and was saved with model.save(){better}; a model with own classes is not supported",
         ) from error
 
 
@@ -139,7 +143,7 @@ def _checked_config(raw: bytes | str, path: Path) -> Any:
         document = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} has a broken configuration: {error}", "fetch or save it again") from error
-    waiting = [document]
+    waiting, unnamed = [document], count(1)
     while waiting:
         part = waiting.pop()
         if isinstance(part, list):
@@ -147,18 +151,49 @@ def _checked_config(raw: bytes | str, path: Path) -> Any:
         if not isinstance(part, dict):
             continue
         waiting.extend(part.values())
-        name, config = part.get("class_name"), part.get("config")
+        name = part.get("class_name")
         if name in _REFUSED or name == "function" or name == "__lambda__":
             raise ModelError(f"{path} holds code or a custom operation ({name})", "write it as Keras layers: code in a model file is never run")
         module = part.get("module")
         custom = str(module).partition(".")[0] not in ("keras", "builtins") if module else bool(part.get("registered_name"))
         if custom and name:
             raise ModelError(f"{path} needs the custom class {name}", "write it as Keras layers: code in a model file is never run")
-        if name in _REFUSED_KEYS and isinstance(config, dict):
-            for key in _REFUSED_KEYS[name]:
-                if key != "groups" or config.get(key) == 1:
-                    config.pop(key, None)
+        _mend(part, unnamed)
     return _without_slashes(document)
+
+
+def _mend(part: dict[str, Any], unnamed: Iterator[int]) -> None:
+    """Puts right, in place, what Keras 2 wrote of one layer and Keras 3 refuses or misreads.
+
+    Args:
+        part: A layer's entry in the configuration, or any other dictionary of it.
+        unnamed: Numbers for networks that have no name.
+    """
+    name, config = part.get("class_name"), part.get("config")
+    if name == "Sequential" and isinstance(config, list):  # before Keras 2.2.3
+        given = part.get("name")
+        config = part["config"] = {"name": given if isinstance(given, str) else f"sequential_{next(unnamed)}", "layers": config}
+    if not isinstance(config, dict):
+        return
+    if name == "Sequential":
+        _give_input_layer(config.get("layers"))
+    elif name != "InputLayer":
+        config.pop("batch_input_shape", None)  # Keras 3 takes its batch for one more dimension
+    policy = config.get("dtype")
+    if isinstance(policy, dict) and policy.get("class_name") in _POLICIES and isinstance(policy.get("config"), dict):
+        config["dtype"] = policy["config"].get("name", "float32")
+    for key in _REFUSED_KEYS.get(str(name), ()):
+        if key != "groups" or config.get(key) == 1:
+            config.pop(key, None)
+
+
+def _give_input_layer(layers: Any) -> None:
+    """Turns the shape in the first layer of a Sequential, as Keras 2 could write it, into an input layer."""
+    first = layers[0] if isinstance(layers, list) and layers else None
+    config = first.get("config") if isinstance(first, dict) and first.get("class_name") != "InputLayer" else None
+    if isinstance(config, dict) and isinstance(config.get("batch_input_shape"), list):
+        shape, name = config["batch_input_shape"], f"{config.get('name', 'first')}_input"
+        layers.insert(0, {"class_name": "InputLayer", "config": {"batch_shape": shape, "name": name}})
 
 
 def _without_slashes(document: Any) -> Any:

@@ -62,6 +62,7 @@ class Exported:
                         "max_abs_error": manifest.parity.max_abs_error,
                         "sqnr_db": manifest.parity.sqnr_db,
                         "top1_agreement": manifest.parity.top1_agreement,
+                        "count": manifest.parity.count,
                     },
                 }
                 for path, manifest in zip(self.paths, self.manifests, strict=True)
@@ -78,7 +79,9 @@ def export(request: ExportRequest, progress: Progress = _silent) -> Exported:
     """
     from dsmobile.exporters.calibration import SYNTHETIC, calibration_inputs
     from dsmobile.exporters.export import Exporter, Order, artifact_path
-    from dsmobile.exporters.familiarity import calibration_notes
+    from dsmobile.exporters.familiarity import calibration_notes, familiarity
+    from dsmobile.exporters.fold import fold
+    from dsmobile.exporters.head import with_head
     from dsmobile.exporters.onnx import Layout
     from dsmobile.exporters.request import check_fit, checked_recipes, formats_of
     from dsmobile.labels import read_labels, require_count
@@ -92,6 +95,7 @@ def export(request: ExportRequest, progress: Progress = _silent) -> Exported:
     progress("loading the network", 0.0)
     source = load(request.source, source_options(request))
     shapes = input_shapes(source)
+    fold(with_head(source.model, request.head).logits)  # names what cannot be written before data are asked for
     preprocessing = preprocessing or source.preprocessing
     check_fit(preprocessing, shapes, source.name)
     classes = int(source.model.outputs[0].shape[-1])
@@ -110,11 +114,13 @@ def export(request: ExportRequest, progress: Progress = _silent) -> Exported:
     if request.seed is not None and not source.random and request.twin == "none":
         raise UsageError(f"--seed does not apply to {request.source}: its weights are given", "leave --seed away")
     twin_alpha = plan_twin(source, request)
+    judged = any(recipe.quantized for recipe in recipes) and inputs.kind != SYNTHETIC and not source.random
+    familiar = familiarity(source.model, inputs) if judged else None
     out = prepare_folder(request.out)
     refuse_overwriting([artifact_path(out, source.name, role, recipe.name, fmt) for role, fmt, recipe in jobs], force=request.force)
     order = Order(
         out, request.head, request.io, request.target, preprocessing, labels, request.keep_failed, request.force,
-        Layout(request.layout, request.dynamic_batch),
+        Layout(request.layout, request.dynamic_batch), familiar.to_json() if familiar else {},
     )  # fmt: skip
     paths: list[Path] = []
     manifests: list[Any] = []
@@ -131,8 +137,8 @@ def export(request: ExportRequest, progress: Progress = _silent) -> Exported:
             manifests.append(manifest)
     progress("done", 1.0)
     notes = _notes(source, inputs, preprocessing, recipes, left, manifests)
-    if any(recipe.quantized for recipe in recipes) and inputs.kind != SYNTHETIC:
-        notes += calibration_notes(source.model, inputs, random_weights=source.random)
+    if judged:
+        notes += calibration_notes(inputs, familiar)
     return Exported(tuple(paths), tuple(manifests), tuple(notes))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from dsmobile.architectures import spec as specs
 from dsmobile.architectures.backend import require_keras
 from dsmobile.architectures.builder import build, display_name
+from dsmobile.architectures.graph import require_functional
 from dsmobile.architectures.spec import ArchitectureSpec
 from dsmobile.errors import ModelError, SpecError, UsageError, nearest
 from dsmobile.files import sha256
@@ -217,9 +218,9 @@ def input_shapes(source: Source) -> dict[str, tuple[int, ...]]:
     """The shape of each of the network's inputs, without the batch, by its name.
 
     Raises:
-        ModelError: A size is not fixed.
+        ModelError: A size is not fixed, a Sequential has no input shape, or the model is a subclassed one.
     """
-    shapes = {str(tensor.name): tuple(tensor.shape[1:]) for tensor in source.model.inputs}
+    shapes = {str(tensor.name): tuple(tensor.shape[1:]) for tensor in require_functional(source.model).inputs}
     for name, shape in shapes.items():
         if None in shape:
             raise ModelError(f"the input {name} of {source.name} has no fixed size: {shape}", "save it with an input of fixed height and width")
