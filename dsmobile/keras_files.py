@@ -47,10 +47,10 @@ def load_keras_file(path: Path) -> Any:
         raise
     except Exception as error:
         first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        better = "" if kind == "keras" else ", better as .keras, which keeps what .h5 loses, with the Keras that made it"
+        saved = "was saved with model.save()" if kind == "keras" else "save it as .keras, which keeps what .h5 loses, with the Keras that made it"
         raise ModelError(
             f"{path} cannot be loaded by Keras: {first[:300]}",
-            f"check that it is whole and was saved with model.save(){better}; a model with own classes is not supported",
+            f"check that it is whole and {saved}; a model with own classes is not supported",
         ) from error
 
 

@@ -81,7 +81,6 @@ def export(request: ExportRequest, progress: Progress = _silent) -> Exported:
     from dsmobile.exporters.export import Exporter, Order, artifact_path
     from dsmobile.exporters.familiarity import calibration_notes, familiarity
     from dsmobile.exporters.fold import fold
-    from dsmobile.exporters.head import with_head
     from dsmobile.exporters.onnx import Layout
     from dsmobile.exporters.request import check_fit, checked_recipes, formats_of
     from dsmobile.labels import read_labels, require_count
@@ -95,7 +94,7 @@ def export(request: ExportRequest, progress: Progress = _silent) -> Exported:
     progress("loading the network", 0.0)
     source = load(request.source, source_options(request))
     shapes = input_shapes(source)
-    fold(with_head(source.model, request.head).logits)  # names what cannot be written before data are asked for
+    fold(source.model)  # names what cannot be written before data are asked for
     preprocessing = preprocessing or source.preprocessing
     check_fit(preprocessing, shapes, source.name)
     classes = int(source.model.outputs[0].shape[-1])

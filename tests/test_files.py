@@ -81,8 +81,15 @@ def test_a_folder_is_made_with_its_parents_and_left_empty(tmp_path: Path) -> Non
 def test_a_file_in_the_folders_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x").touch()
     for path in (tmp_path / "x", tmp_path / "x" / "y"):
-        with pytest.raises(OutputError):
+        with pytest.raises(OutputError, match=f"{tmp_path / 'x'} is not a folder"):
             prepare_folder(path)
+    assert (tmp_path / "x").is_file()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_device_is_not_a_folder() -> None:
+    with pytest.raises(OutputError, match="/dev/full is not a folder"):
+        prepare_folder(Path("/dev/full"))
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")

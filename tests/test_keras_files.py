@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,62 @@ def test_keras_2_files_load_with_their_weights(tmp_path: Path, rename: dict[str,
     batch = np.random.default_rng(0).normal(size=(3, 12, 12, 3)).astype(np.float32)
     np.testing.assert_allclose(loaded.predict(batch, verbose=0), model.predict(batch, verbose=0), atol=1e-6)
     assert path.read_bytes() == before
+
+
+def _shape_in_first_layer(config: dict[str, Any]) -> None:
+    shape = config["layers"].pop(0)["config"]["batch_shape"]
+    config["layers"][0]["config"]["batch_input_shape"] = shape
+    config["layers"][2]["config"]["batch_input_shape"] = [None, 9, 9, 9]  # a layer taken from another model kept its shape there
+
+
+def _policies(config: dict[str, Any]) -> None:
+    for layer, policy in zip(config["layers"][1:], ("Policy", "PolicyV1", "Policy", "Policy"), strict=True):
+        layer["config"]["dtype"] = {"class_name": policy, "config": {"name": "float32"}}
+
+
+def _nested(config: dict[str, Any]) -> None:
+    """The first two layers in a Sequential inside the other, a list without a name; the weights lie in the file as before."""
+    _shape_in_first_layer(config)
+    config["layers"][:2] = [{"class_name": "Sequential", "config": config["layers"][:2]}]
+
+
+@pytest.mark.parametrize("edit", [_shape_in_first_layer, _policies, _nested])
+@pytest.mark.parametrize("as_list", [False, True])
+def test_a_sequential_as_older_keras_wrote_it(tmp_path: Path, edit: Callable[[dict[str, Any]], None], as_list: bool) -> None:
+    """The shape in the first layer, the layers as a plain list, the precision as a policy: the numbers are those of the network saved."""
+    import h5py
+    import keras
+    from keras import layers
+
+    model = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(4, 3), layers.ReLU(), layers.Flatten(), layers.Dense(2)])
+    path = tmp_path / "old.h5"
+    model.save(path)
+    with h5py.File(path, "r+") as file:
+        document = json.loads(file.attrs["model_config"])
+        for layer in document["config"]["layers"]:
+            layer["config"]["dtype"] = "float32"
+        edit(document["config"])
+        if as_list:
+            document["config"] = document["config"]["layers"]
+        file.attrs["model_config"] = json.dumps(document)
+    loaded = load_keras_file(path)
+    batch = np.random.default_rng(0).normal(size=(3, 8, 8, 3)).astype(np.float32)
+    assert loaded.input_shape == (None, 8, 8, 3)
+    np.testing.assert_allclose(loaded.predict(batch, verbose=0), model.predict(batch, verbose=0), atol=1e-6)
+
+
+def test_an_h5_that_keras_cannot_reload_says_to_save_it_as_keras(tmp_path: Path) -> None:
+    """An operator on tensors with a constant in front is lost in an .h5; the .keras of the same network loads."""
+    import keras
+
+    image = keras.Input((4, 4, 3))
+    model = keras.Model(image, keras.ops.add(3.0, image))
+    model.save(tmp_path / "net.h5")
+    model.save(tmp_path / "net.keras")
+    with pytest.raises(ModelError, match="cannot be loaded") as raised:
+        load_keras_file(tmp_path / "net.h5")
+    assert "save it as .keras" in raised.value.advice
+    assert load_keras_file(tmp_path / "net.keras").output_shape == (None, 4, 4, 3)
 
 
 @pytest.mark.parametrize("name", ["mini_xception_gender.hdf5", "mobilenet_v1_0.25_224_imagenet.h5", "vww_96.h5"])

@@ -1,7 +1,8 @@
 """Why accuracy was lost: a closed list, each with the figure that shows it and what to do, in the order in which to put them right.
 
 What is fed in comes first: where the input or the calibration is wrong, the layers behind suffer from that, and what they would be blamed for
-is left unsaid until it is put right. A shift of the means likewise comes before single layers: correction takes most of both back.
+is left unsaid until it is put right. Inputs that the network does not know are worst, since the float file suffers from them too. A shift of the
+means likewise comes before single layers: correction takes most of both back.
 """
 
 from __future__ import annotations
@@ -9,9 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from statistics import median
 
-from dsmobile.diagnosis.diagnosis import Cause, Input, Layer, Measured
+from dsmobile.diagnosis.diagnosis import Cause, Input, Layer, Measured, Origin
+from dsmobile.exporters.choice import PLAIN
+from dsmobile.exporters.familiarity import LARGEST_RATIO, LARGEST_SHIFT
 
-KINDS = ("wrong_input_scale", "calibration_unlike_data", "softmax_ties", "mean_shift", "layer_needs_more_bits", "uneven_channels")
+KINDS = (
+    "unlike_training",
+    "wrong_input_scale",
+    "calibration_unlike_data",
+    "softmax_ties",
+    "mean_shift",
+    "layer_needs_more_bits",
+    "uneven_channels",
+)
 
 LOSES_POINTS = 0.5  # of top-1: what the recipe `mixed` allows; less is not worth a person's time
 LOSES_DB = 20.0  # a tenth of the signal is noise: for networks that are no classifiers, whose loss is not known in points
@@ -36,18 +47,37 @@ def loses(measured: Measured) -> bool:
     return final.expected_drop_points is None and final.sqnr_db is not None and final.sqnr_db < LOSES_DB
 
 
-def find_causes(measured: Measured) -> tuple[Cause, ...]:
+def find_causes(measured: Measured, origin: Origin) -> tuple[Cause, ...]:
     """The causes that the figures show.
 
     Args:
         measured: What the files do on the data.
+        origin: How the quantized file came about.
     """
-    fed = [*_wrong_input_scale(measured)] or [*_calibration_unlike_data(measured)]
+    fed = [*_unlike_training(origin), *([*_wrong_input_scale(measured)] or [*_calibration_unlike_data(measured)])]
     found = [*fed, *_softmax_ties(measured)]
     if not fed and loses(measured):
-        found += [*_mean_shift(measured)] or [*_layer_needs_more_bits(measured)]
+        found += [*_mean_shift(measured, origin)] or [*_layer_needs_more_bits(measured)]
         found += _uneven_channels(measured)
     return tuple(found)
+
+
+def _unlike_training(origin: Origin) -> Iterator[Cause]:
+    judged = {"the data": origin.data, "what it was calibrated with": None if origin.same_inputs else origin.calibration}
+    unlike = {what: found for what, found in judged.items() if found is not None and found.unlike}
+    if unlike:
+        figures = "; ".join(
+            f"of {what}, at {found.layer!r} the mean lies {found.shift:.1f} standard deviations off and the variance is {found.ratio:.2g} times the "
+            "remembered one"
+            for what, found in unlike.items()
+        )
+        yield Cause(
+            "unlike_training",
+            f"Inputs are unlike those that the network was trained on, which its batch normalizations remember: {figures} (usual are at most "
+            f"{LARGEST_SHIFT:g}, and {1 / LARGEST_RATIO:.2g} to {LARGEST_RATIO:g}).",
+            "Check scale and colour in --preprocess, to `export` and here, and what the inputs show: the float network suffers from them too.",
+            tuple(dict.fromkeys(found.layer for found in unlike.values())),
+        )
 
 
 def _wrong_input_scale(measured: Measured) -> Iterator[Cause]:
@@ -115,7 +145,7 @@ def _softmax_ties(measured: Measured) -> Iterator[Cause]:
         )
 
 
-def _mean_shift(measured: Measured) -> Iterator[Cause]:
+def _mean_shift(measured: Measured, origin: Origin) -> Iterator[Cause]:
     final = measured.final
     if final.count < FEWEST_FOR_MEANS or final.mean_share < MEAN_SHARE:
         return
@@ -125,9 +155,27 @@ def _mean_shift(measured: Measured) -> Iterator[Cause]:
     yield Cause(
         "mean_shift",
         f"Rounding has shifted the means of channels, in {worst}: {final.mean_share:.0%} of the error at the logits is the same for every input.",
-        "Export with --recipe int8 and --calibration: it takes the shift back in the biases. Files of other converters: export the Keras model here.",
+        _against_shift(origin),
         tuple(layer.name for layer in shifted),
     )
+
+
+def _against_shift(origin: Origin) -> str:
+    """What to do about a shift of the means: which depends on what the export did about it."""
+    if "shipped" not in origin.correction:
+        return "Export with --recipe int8 and --calibration: it takes the shift back in the biases." + (
+            "" if origin.recipe else " For this, export the Keras model with dsmobile."
+        )
+    more = "--recipe int16x8" if "mixed" in origin.correction else "--recipe mixed or int16x8"
+    if origin.same_inputs:
+        return f"Take {more}: correcting the biases by these very inputs does not take it back."
+    if origin.correction["shipped"] != PLAIN:
+        done = "It is corrected, but for the inputs that it was calibrated with"
+    elif origin.correction.get("held_out"):
+        done = "Correction was tried, and gained nothing on the inputs that it was calibrated with"
+    else:
+        done = "It had too few calibration inputs to be corrected"
+    return f"{done}: calibrate with about 100 inputs like these. Where that was done, take {more}."
 
 
 def _layer_needs_more_bits(measured: Measured) -> Iterator[Cause]:

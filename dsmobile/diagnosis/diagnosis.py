@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from dsmobile.exporters.familiarity import Familiarity
+
 SCHEMA = "dsmobile.diagnosis/1"
+KERNELS = "LiteRT's built-in kernels, without XNNPACK or another delegate"
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ class Final:
         top1_agreement: Share of inputs with the same largest logit; None where there is one number only.
         expected_drop_points: The loss of top-1 to expect, in points, if the float probabilities are right; see
             `dsmobile.exporters.sensitivity.expected_drop`.
+        expected_drop_error: Its standard error over the inputs, in points; None where there is one input only.
         mean_share: The part of the noise power that is a shift of the means.
         count: Inputs.
     """
@@ -85,6 +89,7 @@ class Final:
     sqnr_db: float | None
     top1_agreement: float | None
     expected_drop_points: float | None
+    expected_drop_error: float | None
     mean_share: float
     count: int
 
@@ -158,13 +163,32 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """How the quantized file came about, as far as it is known.
+
+    Args:
+        recipe: The recipe; None for a stranger's file.
+        correction: What its manifest says of the correction; empty where none was tried, or nothing is known of it.
+        same_inputs: Whether it was calibrated with the very data that it is looked at with.
+        data: How near the data are to what the network was trained on; None where that cannot be told.
+        calibration: The same of what it was calibrated with.
+    """
+
+    recipe: str | None = None
+    correction: dict[str, Any] = field(default_factory=dict)
+    same_inputs: bool = False
+    data: Familiarity | None = None
+    calibration: Familiarity | None = None
+
+
+@dataclass(frozen=True)
 class Diagnosis:
     """What `dsmobile doctor` found.
 
     Args:
         artifact: The quantized file; None where a source was given.
         source: The SOURCE as given; None where an artifact was given.
-        recipe: The recipe; None for a stranger's file.
+        origin: How the quantized file came about.
         reference: The float file; None where a source was given.
         data: What it was looked at with.
         measured: What both do on it.
@@ -175,7 +199,7 @@ class Diagnosis:
 
     artifact: str | None
     source: str | None
-    recipe: str | None
+    origin: Origin
     reference: str | None
     data: str
     measured: Measured
@@ -190,9 +214,13 @@ class Diagnosis:
             "schema": SCHEMA,
             "artifact": self.artifact,
             "source": self.source,
-            "recipe": self.recipe,
+            "recipe": self.origin.recipe,
             "reference": self.reference,
             "data": self.data,
+            "kernels": KERNELS,
+            "familiarity": {
+                name: found.to_json() if found else None for name, found in (("data", self.origin.data), ("calibration", self.origin.calibration))
+            },
             "final": measured["final"],
             "inputs": list(measured["inputs"]),
             "softmax": measured["softmax"],

@@ -5,12 +5,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
-from dsmobile.diagnosis.causes import find_causes
+from dsmobile.diagnosis.causes import FEWEST_FOR_MEANS, find_causes
 from dsmobile.diagnosis.diagnosis import Diagnosis, Measured, Price, read_measured
 from dsmobile.diagnosis.process import Limits, compare_in_process
 from dsmobile.diagnosis.sides import DEFAULT_RECIPE, Sides, is_artifact, of_artifact, of_source
@@ -77,18 +78,26 @@ def doctor(
         begun = 0.05 if files else 0.4
         measured = _measure(sides, folder, lambda fraction: progress("comparing layer by layer", begun + (0.9 - begun) * fraction), limits)
         found = _prices(sides, measured, progress) if prices else ()
+    measured = replace(measured, layers=tuple(replace(layer, name=sides.called.get(layer.name, layer.name)) for layer in measured.layers))
     progress("done", 1.0)
     return Diagnosis(
         artifact=str(Path(subject).resolve()) if files else None,
         source=None if files else subject,
-        recipe=sides.recipe,
+        origin=sides.origin,
         reference=str(sides.reference.resolve()) if files else None,
         data=str(data.resolve()),
         measured=measured,
-        causes=find_causes(measured),
+        causes=find_causes(measured, sides.origin),
         prices=found,
-        notes=sides.notes,
+        notes=(*sides.notes, *_few(measured.final.count)),
     )
+
+
+def _few(count: int) -> list[str]:
+    """What is to be said of figures that rest on few inputs."""
+    if count >= FEWEST_FOR_MEANS:
+        return []
+    return [f"looked at {count} input{'s' * (count != 1)} only: the loss to expect, shares and causes rest on little; give about 100"]
 
 
 def _measure(sides: Sides, folder: Path, progress: Callable[[float], None], limits: Limits | None) -> Measured:
@@ -132,5 +141,5 @@ def _prices(sides: Sides, measured: Measured, progress: Progress) -> tuple[Price
     for number, layer in enumerate(worst):
         progress(f"what {layer.name} costs in float32", 0.9 + 0.1 * number / len(worst))
         cost = cost_of(base.without([layer.name]), base.plan, sample)
-        found.append(Price(layer.name, cost.extra_bytes, cost.latency_ratio, cost.pairs))
+        found.append(Price(sides.called.get(layer.name, layer.name), cost.extra_bytes, cost.latency_ratio, cost.pairs))
     return tuple(found)

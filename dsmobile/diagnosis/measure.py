@@ -6,7 +6,6 @@ there on says what that error alone does to the logits. Nothing is simulated: bo
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,13 +18,14 @@ from dsmobile.diagnosis.kept_tensors import Array, Run, as_taken
 from dsmobile.diagnosis.network_file import WITH_KERNEL, NetworkFile, Operator
 from dsmobile.diagnosis.stream import Difference, decibels
 from dsmobile.errors import DataError, ModelError
+from dsmobile.exporters.mixed import standard_error
 from dsmobile.exporters.runners import first_line
-from dsmobile.exporters.sensitivity import expected_drop
+from dsmobile.exporters.sensitivity import expected_drops
 
 MOST_ALONE = 32  # inputs on which each layer is looked at alone: more change no order of layers that was measured
 FEWEST_ALONE = 4
-ALONE_S = 25.0
-ALONE_COST = 0.5  # one layer alone on one input, in inferences of both files: the float file once, then what is behind the layer
+ALONE_MACS = 1e11  # of float inferences, one for each layer and input: half a minute on two cores; counted, so that the same files give the same
+FLOATS = {"float64", "float32", "bfloat16", "float16"}
 Floats = npt.NDArray[np.float32]
 
 
@@ -78,6 +78,7 @@ class Comparison:
             raise ModelError("one of the files ends in a softmax and the other does not", "export both with the same --head")
         self.stored = self.run.stored()
         self.twins = self.file.twins(self.float_file)
+        self._check_reference()
         layers = self.file.layers()
         self.rows = [
             Row(operator, self.twins[operator.outputs[0]], Difference(self.stored[operator.outputs[0]]))
@@ -91,8 +92,28 @@ class Comparison:
                 f"only {matched} of {len(kernels)} layers' results have their name and shape in the float file too",
                 "give the float file that the same converter wrote of the same network",
             )
-        if matched < len(kernels):
-            self.notes.append(f"{len(kernels) - matched} of {len(kernels)} layers have no tensor of their name in the float file and are left out")
+        seen = {row.operator.place for row in self.rows}
+        left = [self.layer_name(operator) for operator in layers if operator.place not in seen]
+        if left:
+            self.notes.append(f"left out, since their results have no tensor of their name and shape in the float file: {', '.join(left)}")
+
+    def _check_reference(self) -> None:
+        """Raises where the reference is not float.
+
+        Raises:
+            ModelError: It holds integer weights.
+        """
+        types = sorted(self.float_file.weight_types)
+        if not FLOATS.issuperset(types):
+            raise ModelError(f"the reference holds {' and '.join(types)} weights: it is no float file", "give the float32 file of the same network")
+        if "float16" in types or "bfloat16" in types:
+            self.notes.append(f"the reference holds {' and '.join(types)} weights: what their rounding cost does not show")
+
+    def layer_name(self, operator: Operator) -> str:
+        """What people call a layer; one that is followed by a reshape in the float file and takes the reshape's place here has its name there."""
+        twin = self.twins.get(operator.outputs[0], -1) if operator.outputs else -1
+        theirs = self.float_file.moved_from(twin) if operator.kind in WITH_KERNEL else None
+        return self.file.layer_name(operator) if theirs is None or theirs.kind not in WITH_KERNEL else self.float_file.layer_name(theirs)
 
     def measure(self, inputs: Sequence[Array], tell: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
         """Compares on inputs.
@@ -108,7 +129,6 @@ class Comparison:
         count = len(inputs[0])
         ends = [Difference(self.stored[self._first_stored(place)]) for place in self.file.inputs]
         logits, float_logits, ties = [], [], 0
-        started = time.perf_counter()
         for number in range(count):
             sample = [array[number : number + 1] for array in inputs]
             self._run_both(sample)
@@ -120,8 +140,7 @@ class Comparison:
             float_logits.append(self.float_run.tensor(self.float_file.logits).reshape(-1).astype(np.float32))
             ties += self._tied()
             tell({"done": 0.6 * (number + 1) / count})
-        each_s = (time.perf_counter() - started) / count
-        self._alone(inputs, each_s, tell)
+        self._alone(inputs, tell)
         found, given = np.stack(logits), np.stack(float_logits)
         if not np.isfinite(given).all():
             raise ModelError("the float file gives values that are not finite", "check its weights, and the scale in --preprocess")
@@ -155,13 +174,13 @@ class Comparison:
         scores = self.run.tensor(self.file.outputs[0])
         return scores.size > 1 and int(np.count_nonzero(scores == scores.max())) > 1
 
-    def _alone(self, inputs: Sequence[Array], each_s: float, tell: Callable[[dict[str, Any]], None]) -> None:
-        """Looks at each layer alone, on as many inputs as the time allows."""
+    def _alone(self, inputs: Sequence[Array], tell: Callable[[dict[str, Any]], None]) -> None:
+        """Looks at each layer alone, on fewer inputs the larger the network is."""
         if not (self.file.whole and self.float_file.whole):
             self.notes.append("a file keeps its weights outside its graph: no layer could be looked at alone")
             return
         count = len(inputs[0])
-        most = int(ALONE_S / max(ALONE_COST * each_s * max(len(self.rows), 1), 1e-9))
+        most = int(ALONE_MACS / max(self.float_file.macs * len(self.rows), 1))
         chosen = [int(place) for place in np.linspace(0, count - 1, min(count, max(FEWEST_ALONE, min(MOST_ALONE, most))))]
         failed = []
         for number, row in enumerate(self.rows):
@@ -170,24 +189,29 @@ class Comparison:
                 row.alone = len(chosen)
                 continue
             try:
-                self._look_at(row, inputs, chosen)
+                why = self._look_at(row, inputs, chosen)
             except (RuntimeError, ValueError, KeyError) as error:
-                row.alone = 0
-                failed.append(f"{self.file.layer_name(row.operator)}: {first_line(error)}")
+                row.alone, why = 0, first_line(error)
+            if why:
+                failed.append(f"{self.layer_name(row.operator)} ({why})")
         if failed:
-            self.notes.append(f"{len(failed)} layers could not be looked at alone ({failed[0]})")
+            self.notes.append(f"without a share, since they could not be looked at alone: {', '.join(failed)}")
 
     def _is_quantized(self, operator: Operator) -> bool:
         """Whether an operator takes, holds or gives numbers of fewer bits than float32."""
         tensors = {tensor for entry in self.file.with_conversions(operator) for tensor in (*entry.inputs, *entry.outputs) if tensor >= 0}
         return any(len(self.run.scales(tensor)) > 0 or self.stored[tensor].dtype == "float16" for tensor in tensors)
 
-    def _look_at(self, row: Row, inputs: Sequence[Array], chosen: list[int]) -> None:
-        operators, result = self.file.with_conversions(row.operator), row.operator.outputs[0]
+    def _look_at(self, row: Row, inputs: Sequence[Array], chosen: list[int]) -> str:
+        """Looks at a layer alone; says why it cannot be, or nothing."""
+        operators, result = self.file.with_conversions(row.operator, self.twins), row.operator.outputs[0]
         taken = self.file.taken(operators)
         behind = self.float_file.behind(row.twin)
-        if any(tensor not in self.twins for tensor in taken) or not (behind or row.twin == self.float_file.logits):
-            return
+        missing = [self.file.name(tensor) for tensor in taken if tensor not in self.twins]
+        if missing:
+            return f"the float file has no {' and '.join(missing)}"
+        if not (behind or row.twin == self.float_file.logits):
+            return "the float file's logits do not depend on it"
         own = Run(self.file.cut(operators, taken, [result]), self.threads)
         ends = self.float_file.taken(behind)
         rest = Run(self.float_file.cut(behind, ends, [self.float_file.logits]), self.threads) if behind else None
@@ -203,11 +227,12 @@ class Comparison:
                 final = rest.tensor(self.float_file.logits)
             row.final_noise += float(np.square(wanted.astype(np.float64) - final.reshape(wanted.shape)).sum())
         row.alone = len(chosen)
+        return ""
 
     def _layer(self, row: Row) -> dict[str, Any]:
         operator, stored = row.operator, self.stored[row.operator.outputs[0]]
         return {
-            "name": self.file.layer_name(operator),
+            "name": self.layer_name(operator),
             "kind": operator.kind,
             "precision": stored.dtype,
             **row.difference.figures(),
@@ -263,10 +288,12 @@ def _final(float_logits: Floats, logits: Floats, count: int) -> dict[str, Any]:
     error = logits.astype(np.float64) - float_logits
     noise = float(np.square(error).sum())
     several = float_logits.shape[1] > 1
+    drops = expected_drops(float_logits, logits) if several else None
     return {
         "sqnr_db": decibels(float(np.square(float_logits, dtype=np.float64).sum()), noise),
         "top1_agreement": float((float_logits.argmax(1) == logits.argmax(1)).mean()) if several else None,
-        "expected_drop_points": expected_drop(float_logits, logits) if several else None,
+        "expected_drop_points": None if drops is None else float(drops.mean()),
+        "expected_drop_error": None if drops is None or count < 2 else standard_error(drops),
         "mean_share": float(np.square(error.sum(axis=0)).sum()) / count / noise if noise else 0.0,
         "noise": noise / count,
         "count": count,

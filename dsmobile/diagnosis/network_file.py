@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -46,7 +48,9 @@ class NetworkFile:
         self.data = data
         self._model = schema.ModelT.InitFromPackedBuf(bytearray(data), 0)
         self._graph = self._model.subgraphs[0]
-        self._names = {number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)}
+        self._names, self._type_names = (
+            {number: name for name, number in vars(kinds).items() if isinstance(number, int)} for kinds in (schema.BuiltinOperator, schema.TensorType)
+        )
         self.inputs, self.outputs = ([int(place) for place in ends] for ends in (self._graph.inputs, self._graph.outputs))
 
     @cached_property
@@ -82,6 +86,23 @@ class NetworkFile:
         return not any(buffer.offset for buffer in self._model.buffers)
 
     @cached_property
+    def macs(self) -> int:
+        """Multiply-accumulates of its convolutions and dense layers, one inference; sizes that are not fixed count as 1."""
+        total = 0
+        for operator in self.operators:
+            if operator.kind in WITH_KERNEL:
+                places = operator.inputs[2] if operator.kind == "TRANSPOSE_CONV" else operator.outputs[0]
+                sizes = (*self.shape(operator.inputs[1]), *self.shape(places)[1:-1])
+                total += math.prod(max(size, 1) for size in sizes)
+        return total
+
+    @cached_property
+    def weight_types(self) -> set[str]:
+        """The types in which it holds its kernels: the schema's names, in small letters."""
+        kernels = [self.source(operator.inputs[1]) for operator in self.operators if operator.kind in WITH_KERNEL]
+        return {self._type_names.get(self._graph.tensors[tensor].type, "unknown").lower() for tensor in kernels if self.is_constant(tensor)}
+
+    @cached_property
     def softmax(self) -> Operator | None:
         """The softmax that the first output comes out of; None where there is none."""
         operator = self.producers.get(self.outputs[0])
@@ -106,6 +127,13 @@ class NetworkFile:
             if kernel.endswith(("/kernel", "/kernel_int8")):
                 return kernel.rpartition("/")[0]
         return self.name(operator.outputs[0]).split(";")[0]
+
+    def moved_from(self, tensor: int) -> Operator | None:
+        """The operator that computes a tensor's numbers, where they are only moved or converted after it; None where nothing moves them."""
+        operator, moves = self.producers.get(tensor), 0
+        while operator is not None and operator.kind in _BEHIND:
+            operator, moves = self.producers.get(operator.inputs[0]), moves + 1
+        return operator if moves else None
 
     def source(self, tensor: int) -> int:
         """The tensor whose numbers a tensor holds in another type."""
@@ -138,12 +166,20 @@ class NetworkFile:
                 found.append(operator)
         return found
 
-    def with_conversions(self, operator: Operator) -> list[Operator]:
-        """An operator, and before it what converts the values that it takes."""
+    def with_conversions(self, operator: Operator, known: Container[int] | None = None) -> list[Operator]:
+        """An operator, and before it what converts the values that it takes.
+
+        Args:
+            operator: Of this file.
+            known: Tensors that can be given; what only moves the numbers of another one is taken along. None takes along conversions only.
+        """
         found, waiting = [operator], list(operator.inputs)
         while waiting:
-            before = self.producers.get(waiting.pop())
-            if before is not None and before.kind in _CONVERSIONS and before not in found:
+            tensor = waiting.pop()
+            before = self.producers.get(tensor)
+            if before is None or before in found:
+                continue
+            if before.kind in _CONVERSIONS or (before.kind in _BEHIND and known is not None and tensor not in known):
                 found.append(before)
                 waiting += before.inputs
         return sorted(found, key=lambda entry: entry.place)

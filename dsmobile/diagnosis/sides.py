@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from dsmobile.diagnosis.diagnosis import Origin
 from dsmobile.errors import DataError, ModelError, UsageError
 from dsmobile.evaluation.inputs import preprocessing_of
 from dsmobile.exporters.artifact import SUFFIX, Manifest, read_manifest
-from dsmobile.exporters.calibration import DatasetInputs, Inputs, NamedArrays
+from dsmobile.exporters.calibration import DatasetInputs, Inputs, NamedArrays, spread_over
+from dsmobile.exporters.familiarity import SAMPLES, Familiarity, familiarity
+from dsmobile.exporters.folded import FoldedModel
 from dsmobile.exporters.mixed import Base
+from dsmobile.exporters.operators import Dense, Reshape
 from dsmobile.exporters.sniff import check_model_file
 
 DEFAULT_RECIPE = "int8"
@@ -28,8 +32,9 @@ class Sides:
         reference: The float one.
         inputs: On which; real values, but for `stored_as`.
         stored_as: The type of inputs that are integers as the quantized file takes them; empty where they are real values.
-        recipe: The recipe's name; None for a stranger's file.
+        origin: How the quantized file came about.
         base: Of a source and an int8 recipe, where prices are asked for: what other plans are made from.
+        called: What people call a layer, where that is not its name in the plan.
         notes: What a person must know.
     """
 
@@ -37,8 +42,9 @@ class Sides:
     reference: Path
     inputs: Inputs
     stored_as: str = ""
-    recipe: str | None = None
+    origin: Origin = field(default_factory=Origin)
     base: Base | None = None
+    called: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -79,15 +85,34 @@ def of_artifact(artifact: Path, reference: Path | None, data: Path, preprocess: 
     ours: dict[Path, Manifest | None] = {path: found for path, found in manifests.items() if found is not None}
     preprocessing, said = preprocessing_of(data, preprocess, ours or {artifact: None})
     inputs, stored_as = _inputs_of_files(data, preprocessing, manifests[reference] or manifest, limit)
-    return Sides(artifact, reference, inputs, stored_as, manifest.recipe if manifest else None, None, tuple(dict.fromkeys(said.values())))
+    return Sides(artifact, reference, inputs, stored_as, _origin(artifact, manifest), notes=tuple(dict.fromkeys(said.values())))
+
+
+def _origin(artifact: Path, manifest: Manifest | None) -> Origin:
+    """What a file's manifest says of how it came about.
+
+    Raises:
+        ModelError: It is damaged.
+    """
+    if manifest is None:
+        return Origin()
+    known = manifest.calibration.get("familiarity")
+    try:
+        found = Familiarity(str(known["layer"]), float(known["shift"]), float(known["ratio"])) if known else None
+    except (KeyError, TypeError, ValueError) as error:
+        advice = "export the model again, or remove the manifest to treat the file as a stranger's"
+        raise ModelError(f"the manifest of {artifact} is damaged: calibration.familiarity has no {error}", advice) from error
+    return Origin(manifest.recipe, manifest.correction, calibration=found)
 
 
 def _same_integers(artifact: Path) -> str:
     """Where the TFLite file with an ONNX file's integers is."""
     manifest = read_manifest(artifact)
-    how = "give the .tflite of the same export: it holds the same integers (weights_sha256 in the manifests)"
+    if manifest is None:
+        return "give the network's Keras model as SOURCE; for this file's loss of top-1, `dsmobile evaluate --reference` with the float .onnx file"
+    how = "give the .tflite of the same export, which holds the same integers; `dsmobile export --format tflite` writes it"
     twin = artifact.with_suffix(".tflite")
-    if manifest is None or not manifest.weights_sha256 or not twin.is_file():
+    if not manifest.weights_sha256 or not twin.is_file():
         return how
     other = read_manifest(twin)
     return f"give {twin}: it holds the same integers" if other is not None and other.weights_sha256 == manifest.weights_sha256 else how
@@ -161,6 +186,9 @@ def of_source(
         raise UsageError(f"the recipe {recipe.name} quantizes nothing", "take --recipe int8, or another one with integers")
     if prices and recipe.activations != "int8":
         raise UsageError(f"--prices does not apply to the recipe {recipe.name}, which has no int8 activations", "take it with --recipe int8")
+    calibrates = recipe.quantized or recipe.correction != "none"
+    if calibration and not calibrates:
+        raise UsageError(f"--calibration does not apply to the recipe {recipe.name}, which needs none", "leave --calibration away")
     loaded = load(source, SourceOptions())
     shapes = input_shapes(loaded)
     preprocessing = parse(preprocess) if preprocess else loaded.preprocessing
@@ -171,6 +199,8 @@ def of_source(
         )
         for choice, count in ((str(data), limit or MOST_INPUTS), (calibration or str(data), recipe.calibration_count))
     )
+    for choice, inputs in ((data, given), (calibration, setting)):
+        _require_sizes(choice, inputs, tuple(shapes.values()))
     network = prepare(loaded, "model", ExportRequest(source), setting, None)
     exporter = Exporter(network, Order(folder, preprocessing=preprocessing), setting)
     planned = exporter.planner.planned(recipe)
@@ -178,8 +208,39 @@ def of_source(
     paths = folder / "quantized.tflite", folder / "float32.tflite"
     for path, plan in zip(paths, (planned.plan, float_plan(model)), strict=True):
         path.write_bytes(tflite.write(with_ends(plan, softmax=exporter.ends_in_softmax, io="float32")))
-    notes = [] if calibration else ["calibrated with the data themselves: give --calibration to see whether what you calibrate with is like them"]
+    notes = []
+    if calibrates and not calibration:
+        notes.append("calibrated with the data themselves: give --calibration to see whether what you calibrate with is like them")
     if loaded.random:
         notes.append("the weights are random: what is said of accuracy holds for this random network only")
     base = exporter.planner.base(recipe) if prices else None
-    return Sides(*paths, given, "", recipe.name, base, tuple(notes))
+    known = not loaded.random  # random weights have learned no inputs
+    origin = Origin(
+        recipe.name,
+        planned.correction,
+        same_inputs=not calibration,
+        data=familiarity(loaded.model, given) if known else None,
+        calibration=familiarity(loaded.model, setting) if known and calibration else None,
+    )
+    return Sides(*paths, given, "", origin, base, _called(model, exporter.planner.model), tuple(notes))
+
+
+def _require_sizes(choice: Any, inputs: Inputs, shapes: tuple[tuple[int, ...], ...]) -> None:
+    """Raises where samples are not what the network takes.
+
+    Raises:
+        DataError: One has another size.
+    """
+    for sample in spread_over(inputs, SAMPLES):
+        for x, shape in zip(sample, shapes, strict=True):
+            if x.shape[1:] != shape:
+                given, taken = (" x ".join(map(str, sides)) for sides in (x.shape[1:], shape))
+                advice = "add a crop to --preprocess, so that all inputs have the network's size"
+                raise DataError(f"{choice} gives an input of {given}, but the network takes {taken}", advice)
+
+
+def _called(lowered: FoldedModel, model: FoldedModel) -> dict[str, str]:
+    """A convolution that was lowered to a dense layer behind its reshape bears the reshape's name there; people know the convolution's."""
+    nodes = {node.name: node for node in model}
+    dense = [nodes[node.name] for node in lowered if isinstance(node.operator, Dense) and node.name in nodes]
+    return {node.name: node.inputs[0] for node in dense if isinstance(node.operator, Reshape)}

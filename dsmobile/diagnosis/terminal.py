@@ -9,6 +9,10 @@ from dsmobile.diagnosis.causes import LOSES_DB, LOSES_POINTS
 from dsmobile.evaluation.table import printable
 
 WORST = 8
+ONLY_THE_DIFFERENCE = (
+    "Only the difference to the float network was looked at: what is wrong in both, a scale in --preprocess for one, shows in `dsmobile evaluate` "
+    "with labels."
+)
 _LONGEST_NAME = 28
 
 
@@ -43,12 +47,14 @@ def show_diagnosis(document: dict[str, Any], *, every: bool = False) -> None:
         )
     console.print(table)
     hidden = len(document["layers"]) - len(layers)
-    rest = f"; {hidden} more with --all" if hidden else ""
+    rest = f" {hidden} more with --all." if hidden else ""
+    order = "All layers" if every or not hidden else f"The {len(layers)} layers with the largest shares"
     console.print(
         Text(
-            "SQNR: of what a layer gives, in dB; own: with it alone in integers; share: of the error at the logits that the layers alone make, on "
-            f"{document['alone']} inputs; shift: largest mean error of a channel, in standard deviations; range: levels in use; "
-            f"spread: widest channel over the median one; clipped: values beyond the range{rest}.",
+            f"{order}, in the order in which they run. SQNR: of what a layer gives, in dB; own: with it alone in integers; "
+            f"share: of the error at the logits that the layers alone make, on {document['alone']} inputs; shift: largest mean error of a channel, in standard deviations; range: levels in use; "
+            "spread: widest channel over the median one; clipped: values beyond the range. "
+            f"Run by {document['kernels']}.{rest}",
             "dim",
         )
     )
@@ -71,14 +77,15 @@ def verdict(document: dict[str, Any]) -> str:
     final = document["final"]
     name = Path(document["artifact"]).name if document["artifact"] else f"{document['recipe']} of {Path(document['source']).name}"
     if final["sqnr_db"] is None:
-        return f"{name} gives on {final['count']} inputs exactly what the float network gives."
+        return f"{name} gives on {_inputs(final['count'])} exactly what the float network gives."
     kept = f"{name} keeps {final['sqnr_db']:.1f} dB of the float network's logits"
     if final["top1_agreement"] is None:
-        return f"{kept} on {final['count']} inputs."
-    drop = final["expected_drop_points"]
+        return f"{kept} on {_inputs(final['count'])}."
+    drop, error = final["expected_drop_points"], final["expected_drop_error"]
     return (
-        f"{kept} and its top-1 on {final['top1_agreement']:.1%} of {final['count']} inputs: expect to lose {drop:.1f} points of top-1, "
-        "if the float network's probabilities are right."
+        f"{kept} and its top-1 on {final['top1_agreement']:.1%} of {_inputs(final['count'])}: expect to lose {drop:.2f} points of top-1 "
+        f"({'one input says nothing of the error' if error is None else f'standard error {error:.2f}'}), if the float network's probabilities are "
+        "right."
     )
 
 
@@ -86,10 +93,10 @@ def nothing_found(document: dict[str, Any]) -> str:
     """What to say where no cause is named."""
     drop, sqnr = document["final"]["expected_drop_points"], document["final"]["sqnr_db"]
     if sqnr is None or (drop < LOSES_POINTS if drop is not None else sqnr >= LOSES_DB):
-        return "Nothing to put right: what is lost is too little to look for a cause."
+        return f"Nothing to put right between the two: what is lost is too little to look for a cause. {ONLY_THE_DIFFERENCE}"
     return (
         "No single cause: the error is spread over the layers. Take --recipe mixed --max-drop 0.5, which leaves the fewest layers in float32, or "
-        "--recipe int16x8."
+        f"--recipe int16x8. {ONLY_THE_DIFFERENCE}"
     )
 
 
@@ -97,6 +104,10 @@ def worst_layers(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Those with the largest shares of the error, in the order in which they run."""
     chosen = sorted(range(len(layers)), key=lambda place: -(layers[place]["share"] or 0.0))[:WORST]
     return [layers[place] for place in sorted(chosen)]
+
+
+def _inputs(count: int) -> str:
+    return f"{count} input{'s' * (count != 1)}"
 
 
 def _short(name: str) -> str:

@@ -15,6 +15,7 @@ from dsmobile.dataset import ArrayFile, Dataset, ImageFolder, Sample, open_datas
 from dsmobile.errors import DataError, ModelError, UsageError
 from dsmobile.evaluation.inputs import labels_of, preprocessing_of, quantized_as
 from dsmobile.evaluation.metrics import TINY
+from dsmobile.evaluation.names import distinguishing
 from dsmobile.evaluation.session import Limits, Session
 from dsmobile.evaluation.tally import Evaluation, Scores, Tally
 from dsmobile.exporters.artifact import Manifest, read_manifest, without_manifests
@@ -83,7 +84,10 @@ def evaluate(
     if isinstance(dataset, ArrayFile) and dataset.preprocessing is None:
         said = {}  # of what was not needed
     of_inputs = [*filter(None, [note, *_said_of(dataset)])]
-    of_file = {path: tally.notes(path.name, compared=reference is not None) for path, tally in tallies.items()}
+    names_of_files = distinguishing(paths)
+    of_file = {path: tally.notes(names_of_files[path], compared=reference is not None) for path, tally in tallies.items()}
+    if reference:
+        of_inputs += _said_of_reference(names_of_files[reference], manifests[reference])
     others = [reference] if reference and reference not in artifacts else []  # what is known of it concerns every artifact
     return [
         tallies[path].evaluation(
@@ -106,6 +110,12 @@ def _open(data: Path, given: str | None, preprocessing: Preprocessing | None, na
     if given is not None and isinstance(dataset, ArrayFile) and dataset.preprocessing is None:
         raise UsageError(f"--preprocess does not apply to {data}, which holds no RGB bytes", "leave it away: x is taken as the model's input")
     return dataset
+
+
+def _said_of_reference(name: str, manifest: Manifest | None) -> list[str]:
+    """What a reader must know of the reference."""
+    weights = manifest.recipe_values.get("weights", "float32") if manifest else "float32"
+    return [f"the reference {name} has {weights} weights itself: what it lost does not show"] if weights != "float32" else []
 
 
 def _said_of(dataset: Dataset) -> list[str]:
@@ -138,9 +148,10 @@ def _classes(sessions: dict[Path, Session]) -> int:
             )
         counts[path] = classes
     (first, classes), *rest = counts.items()
+    names = distinguishing(counts)
     for path, other in rest:
         if other != classes:
-            raise DataError(f"{first.name} has {classes} classes, but {path.name} has {other}", "evaluate artifacts of the same classes together")
+            raise DataError(f"{names[first]} has {classes} classes, but {names[path]} has {other}", "evaluate artifacts of the same classes together")
     return classes
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from dsmobile.dataset import ArrayFile, Dataset
 from dsmobile.errors import DataError
+from dsmobile.evaluation.names import distinguishing
 from dsmobile.evaluation.session import Session
 from dsmobile.exporters.artifact import Manifest
 from dsmobile.keras_files import KERAS_SUFFIXES
@@ -34,11 +35,12 @@ def preprocessing_of(data: Path, given: str | None, manifests: Manifests) -> tup
     Raises:
         DataError: Nothing says it, or manifests disagree.
     """
+    names = distinguishing(manifests)
     known = {path: replace(manifest.preprocessing, layout="nhwc") for path, manifest in manifests.items() if manifest and manifest.preprocessing}
     if given is not None:
         preprocessing = parse(given)
         others = [path for path, own in known.items() if own != replace(preprocessing, layout="nhwc")]
-        return preprocessing, {path: f"--preprocess differs from what {path.name} was exported with" for path in others}
+        return preprocessing, {path: f"--preprocess differs from what {names[path]} was exported with" for path in others}
     if not known and not data.is_dir():
         return None, {}
     silent = [path for path in manifests if path not in known]
@@ -49,10 +51,10 @@ def preprocessing_of(data: Path, given: str | None, manifests: Manifests) -> tup
     for path, own in rest:
         if own != first[1]:
             raise DataError(
-                f"{first[0].name} and {path.name} were exported with different preprocessing",
+                f"{names[first[0]]} and {names[path]} were exported with different preprocessing",
                 "evaluate them one by one, or give one --preprocess for all",
             )
-    return first[1], {path: f"{path.name} says nothing of its preprocessing: it got that of {first[0].name}'s manifest" for path in silent}
+    return first[1], {path: f"{names[path]} says nothing of its preprocessing: it got that of {names[first[0]]}'s manifest" for path in silent}
 
 
 def labels_of(data: Path, given: Path | None, manifests: Manifests, *, needed: bool) -> tuple[str, ...] | None:
@@ -73,6 +75,7 @@ def labels_of(data: Path, given: Path | None, manifests: Manifests, *, needed: b
         return None
     if not needed and not any(entry.is_dir() and not entry.name.startswith(".") for entry in data.iterdir()):
         return None  # images without folders have no class, whatever the manifests know
+    names = distinguishing(manifests)
     known = {path: manifest.labels for path, manifest in manifests.items() if manifest and manifest.labels}
     if not known:
         if not needed:
@@ -82,7 +85,7 @@ def labels_of(data: Path, given: Path | None, manifests: Manifests, *, needed: b
     for path, own in rest:
         if own != first[1]:
             raise DataError(
-                f"{first[0].name} and {path.name} were exported with different labels",
+                f"{names[first[0]]} and {names[path]} were exported with different labels",
                 "evaluate them one by one, or give one --labels for all",
             )
     return first[1]

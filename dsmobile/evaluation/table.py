@@ -6,6 +6,8 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
+from dsmobile.evaluation.names import distinguishing
+
 
 def show_evaluations(document: dict[str, Any]) -> None:
     """Prints one line for each artifact, what each loses against the reference, then the notes.
@@ -30,8 +32,9 @@ def show_evaluations(document: dict[str, Any]) -> None:
             cells += [percent(result["agreement"]), "equal" if result["sqnr_db"] is None else f"{result['sqnr_db']:.1f} dB"]
         table.add_row(Text(f"[{number}]"), *cells, f"{result['seconds']:.1f} s")
     console = Console(highlight=False, emoji=False)
+    names = distinguishing(Path(result["path"]) for result in results)
     for number, result in enumerate(results, 1):
-        console.print(Text(f"[{number}] {printable(Path(result['path']).name)}"), soft_wrap=True)
+        console.print(Text(f"[{number}] {printable(names[Path(result['path'])])}"), soft_wrap=True)
     console.print()
     console.print(table)
     losses = [f"[{number}] {loss(result)}" for number, result in enumerate(results, 1) if result["drop"] is not None]

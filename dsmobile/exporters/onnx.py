@@ -205,13 +205,12 @@ class _Writer:
     def _would_be_changed(self, node: Node) -> bool:
         """Whether ONNX Runtime's optimizers would make a node compute something else than is written.
 
-        - PadFusion takes zeros around a map into the largest value of windows, where what is around a map takes no part.
+        - PadFusion takes zeros around a map into a pool, where what is around a map takes no part, and opens no file where they are wider than it.
         - WeightBiasQuantization makes the float weights of a layer between a DequantizeLinear and a QuantizeLinear int8, with one scale for all.
         """
         before = self.model.node(node.inputs[0])
         if isinstance(node.operator, Pool):
-            padded = before is not None and isinstance(before.operator, Pad)
-            return padded and node.operator.kind == "max" and node.name not in self.plan.integer_nodes
+            return before is not None and isinstance(before.operator, Pad) and node.name not in self.plan.integer_nodes
         return isinstance(node.operator, Weighted) and node.name not in self.plan.weights and self._comes_from_integers(node.inputs[0])
 
     def _comes_from_integers(self, name: str) -> bool:

@@ -82,7 +82,7 @@ def test_usage_errors_are_json_too() -> None:
 
 def test_an_output_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
-    refused(3, ["out"], "export", "mobilenet_v1", *SMALL, "--out", str(tmp_path / "out"))
+    refused(3, ["out is not a folder", "--out"], "export", "mobilenet_v1", *SMALL, "--out", str(tmp_path / "out"))
     assert (tmp_path / "out").read_text() == "mine"
 
 

@@ -25,13 +25,15 @@ def _exported(model: Any, folder: Path, **options: Any) -> pipeline.Exported:
     return pipeline.export(ExportRequest(str(folder / "net.keras"), calibration=str(folder / "x.npz"), out=folder / "out", **options))
 
 
-def test_zeros_before_a_max_pool_stay_zeros(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pool", ["MaxPooling2D", "AveragePooling2D"])
+@pytest.mark.parametrize("edge", [1, 3])
+def test_zeros_before_a_pool_stay_zeros(pool: str, edge: int, tmp_path: Path) -> None:
     """ONNX Runtime fuses padding into the pool, where what is around a map takes no part; with negative maps that is another network."""
     import keras
     from keras import layers
 
     image = keras.Input((9, 9, 3))
-    x = layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(layers.Conv2D(4, 1)(image)))
+    x = getattr(layers, pool)(3, 2)(layers.ZeroPadding2D(edge)(layers.Conv2D(4, 1)(image)))
     done = _exported(shaken(keras.Model(image, layers.Dense(3)(layers.Flatten()(x)))), tmp_path)
     assert all(manifest.parity.max_abs_error < 1e-5 for manifest in done.manifests if manifest.recipe == "float32")
     assert all(manifest.parity.sqnr_db > 25 for manifest in done.manifests if manifest.recipe == "int8")
