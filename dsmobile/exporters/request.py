@@ -124,7 +124,8 @@ def check_fit(preprocessing: Preprocessing | None, shapes: dict[str, tuple[int, 
         return
     if not takes_images(tuple(shapes.values())):
         taken = " and ".join(" x ".join(map(str, shape)) for shape in shapes.values())
-        raise UsageError(f"--preprocess makes images of one or three channels, and {name} takes {taken}", f"leave it away, and {arrays_how(shapes)}")
+        what = f"has {len(shapes)} inputs, {taken}" if len(shapes) > 1 else f"takes {taken}"
+        raise UsageError(f"--preprocess makes one image of one or three channels, but {name} {what}", f"leave it away, and {arrays_how(shapes)}")
     (shape,) = shapes.values()
     given = (*(preprocessing.crop or shape[:2]), preprocessing.channels)
     if given != shape:
