@@ -75,7 +75,8 @@ def _unlike_training(origin: Origin) -> Iterator[Cause]:
             "unlike_training",
             f"Inputs are unlike those that the network was trained on, which its batch normalizations remember: {figures} (usual are at most "
             f"{LARGEST_SHIFT:g}, and {1 / LARGEST_RATIO:.2g} to {LARGEST_RATIO:g}).",
-            "Check scale and colour in --preprocess, to `export` and here, and what the inputs show: the float network suffers from them too.",
+            "Check scale and colour in --preprocess, and what the inputs show"
+            + (": the float network is wrong on such data too." if "the data" in unlike else "; then export again with the right --calibration."),
             tuple(dict.fromkeys(found.layer for found in unlike.values())),
         )
 

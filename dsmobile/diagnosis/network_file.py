@@ -144,7 +144,10 @@ class NetworkFile:
         return tensor
 
     def twins(self, reference: NetworkFile) -> dict[int, int]:
-        """The reference's tensor for each of this file's: of the same name and shape, or the same input, output or logits."""
+        """The reference's tensor for each of this file's.
+
+        One of the same name and shape, or the same input, output or logits; or what the same operator makes of such tensors.
+        """
         theirs = {reference.name(tensor): tensor for tensor in reversed(range(len(reference._graph.tensors)))}
         ends = dict(zip(self.inputs, reference.inputs, strict=False))
         ends |= {self.logits: reference.logits, self.source(self.logits): reference.source(reference.logits)}
@@ -155,7 +158,28 @@ class NetworkFile:
                 if twin is not None and reference.shape(twin) == self.shape(tensor) and not reference.is_constant(twin):
                     found[tensor] = twin
                     break
+        self._add_results(found, reference)
         return found
+
+    def _add_results(self, found: dict[int, int], reference: NetworkFile) -> None:
+        """Adds the results of operators that both files have under other names: parts of what is one layer to people."""
+        theirs = {(entry.kind, reference._activation(entry), reference._values(entry)): entry.outputs[0] for entry in reversed(reference.operators)}
+        for operator in self.operators:
+            values = self._values(operator)
+            if operator.kind in WITH_KERNEL or not values or operator.outputs[0] in found or not all(value in found for value in values):
+                continue
+            twin = theirs.get((operator.kind, self._activation(operator), tuple(reference.source(found[value]) for value in values)))
+            if twin is not None and reference.shape(twin) == self.shape(operator.outputs[0]):
+                found[operator.outputs[0]] = twin
+
+    def _values(self, operator: Operator) -> tuple[int, ...]:
+        """What an operator takes that is no constant, before conversions; nothing where it takes a constant too."""
+        taken = [self.source(tensor) for tensor in operator.inputs if tensor >= 0]
+        return () if any(self.is_constant(tensor) for tensor in taken) else tuple(taken)
+
+    def _activation(self, operator: Operator) -> int:
+        """The number of the activation that an operator ends with; 0 is none."""
+        return int(getattr(self._graph.operators[operator.place].builtinOptions, "fusedActivationFunction", 0))
 
     def behind(self, tensor: int) -> list[Operator]:
         """The operators through which a tensor acts on the logits."""

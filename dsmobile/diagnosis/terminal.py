@@ -52,7 +52,8 @@ def show_diagnosis(document: dict[str, Any], *, every: bool = False) -> None:
     console.print(
         Text(
             f"{order}, in the order in which they run. SQNR: of what a layer gives, in dB; own: with it alone in integers; "
-            f"share: of the error at the logits that the layers alone make, on {document['alone']} inputs; shift: largest mean error of a channel, in standard deviations; range: levels in use; "
+            f"share: of the error at the logits that the layers alone make, on {document['alone']} inputs; "
+            "shift: largest mean error of a channel, in standard deviations; range: levels in use; "
             "spread: widest channel over the median one; clipped: values beyond the range. "
             f"Run by {document['kernels']}.{rest}",
             "dim",

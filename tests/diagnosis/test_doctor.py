@@ -12,10 +12,11 @@ import pytest
 from dsmobile import pipeline
 from dsmobile.diagnosis import process
 from dsmobile.diagnosis.causes import KINDS, find_causes
-from dsmobile.diagnosis.diagnosis import Diagnosis, Softmax
+from dsmobile.diagnosis.diagnosis import Diagnosis, Origin, Softmax
 from dsmobile.diagnosis.doctor import doctor
-from dsmobile.diagnosis.terminal import show_diagnosis
+from dsmobile.diagnosis.terminal import ONLY_THE_DIFFERENCE, nothing_found, show_diagnosis, verdict
 from dsmobile.errors import DataError, ModelError, UsageError
+from dsmobile.exporters.artifact import write_manifest
 from dsmobile.pipeline import ExportRequest
 
 
@@ -28,6 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("certain", networks.healthy(softmax=True)),
         ("uneven", networks.uneven()),
         ("shifted", networks.shifted()),
+        ("remembering", networks.remembering()),
     ):
         model.save(found / f"{name}.keras")
     calibration = networks.pictures(60, 2)
@@ -103,6 +105,71 @@ def test_rounding_that_shifts_the_means(folder: Path) -> None:
     assert _look(folder, "shifted", recipe="int8").causes == ()
 
 
+def test_what_helps_against_a_shift_depends_on_what_the_export_did(folder: Path) -> None:
+    """Who has a corrected file is not told to correct it."""
+    found = _look(folder, "shifted", recipe="int8-plain")
+    assert "--recipe int8 and" in found.causes[0].advice
+    advice = {}
+    for name, correction in {
+        "shipped": {"shipped": "rounding", "held_out": 20},
+        "tried": {"shipped": "plain", "held_out": 20},
+        "few": {"shipped": "plain", "held_out": 0},
+        "mixed": {"shipped": "bias", "held_out": 20, "mixed": {}},
+    }.items():
+        (cause,) = find_causes(found.measured, Origin("int8", correction))
+        assert cause.kind == "mean_shift"
+        assert "--recipe int8 " not in cause.advice
+        assert "calibrate with about 100 inputs like these" in cause.advice
+        advice[name] = cause.advice
+    assert len(set(advice.values())) == 4
+    assert "--recipe mixed" not in advice["mixed"]
+    (cause,) = find_causes(found.measured, Origin("int8", {"shipped": "bias", "held_out": 9}, same_inputs=True))
+    assert "calibrate with" not in cause.advice
+    (cause,) = find_causes(found.measured, Origin())
+    assert "export the Keras model" in cause.advice
+
+
+def test_inputs_that_the_network_was_not_trained_on(folder: Path, tmp_path: Path) -> None:
+    """Data and calibration are equally wrong: the integers are as near to the float network as ever, and only its memory tells."""
+    right = _look(folder, "remembering")
+    assert _kinds(right) == []
+    assert right.origin.data is not None
+    assert right.origin.calibration is not None
+    wrong = _look(folder, "remembering", data="bytes", calibration="bytes")
+    assert wrong.measured.final.sqnr_db == pytest.approx(right.measured.final.sqnr_db, abs=10)
+    assert _kinds(wrong)[0] == "unlike_training"
+    assert "of the data" in wrong.causes[0].message
+    assert "of what it was calibrated with" in wrong.causes[0].message
+    assert "--preprocess" in wrong.causes[0].advice
+    assert wrong.causes[0].layers == ("remembers",)
+    assert wrong.to_json()["familiarity"]["data"]["unlike"] is True
+    alone = doctor(str(folder / "remembering.keras"), data=folder / "bytes.npz")
+    assert _kinds(alone) == ["unlike_training"]
+    assert "calibrated with" not in alone.causes[0].message
+    assert _look(folder, "healthy", data="bytes", calibration="bytes").origin.data is None  # it remembers nothing
+
+
+def test_a_file_repeats_what_its_manifest_says_of_the_calibration(folder: Path, tmp_path: Path) -> None:
+    for name, expected in (("calibration", []), ("bytes", ["unlike_training"])):
+        exported = pipeline.export(
+            ExportRequest(
+                str(folder / "remembering.keras"),
+                calibration=str(folder / f"{name}.npz"),
+                preprocess="crop=12,scale=-1..1",
+                formats=("tflite",),
+                out=tmp_path / name,
+            )
+        )
+        manifest = exported.manifests[1]
+        found = doctor(str(exported.paths[1]), data=folder / f"{name}.npz")
+        assert _kinds(found) == expected
+        assert found.to_json()["familiarity"] == {"data": None, "calibration": manifest.calibration["familiarity"]}
+    del manifest.calibration["familiarity"]["ratio"]
+    write_manifest(exported.paths[1], manifest)
+    with pytest.raises(ModelError, match="damaged"):
+        doctor(str(exported.paths[1]), data=folder / "data.npz")
+
+
 def test_one_layer_needs_more_bits(folder: Path) -> None:
     """One channel a thousand times as wide leaves the others no levels; with 16 bits they have enough."""
     found = _look(folder, "uneven")
@@ -122,7 +189,7 @@ def test_an_int8_softmax_ties(folder: Path, tmp_path: Path) -> None:
     assert found.measured.softmax is not None
     assert found.measured.softmax.precision == "int8"
     untied = replace(found.measured, softmax=Softmax("float32", found.measured.softmax.ties))
-    assert "softmax_ties" not in [cause.kind for cause in find_causes(untied)]
+    assert "softmax_ties" not in [cause.kind for cause in find_causes(untied, found.origin)]
 
 
 def test_every_cause_says_what_to_do_and_is_on_the_list(folder: Path) -> None:
@@ -176,6 +243,119 @@ def _exporter(folder: Path, network: str) -> tuple[Any, Any]:
     return Exporter(prepare(source, "model", ExportRequest(source.name), inputs, None), Order(folder), inputs), few
 
 
+def test_a_classifier_that_became_a_dense_layer_is_looked_at_under_its_own_name(folder: Path, tmp_path: Path) -> None:
+    """Convolution and reshape in the float file, reshape and dense layer in the int8 file."""
+    exported = pipeline.export(
+        ExportRequest(
+            str(folder / "remembering.keras"),
+            calibration=str(folder / "calibration.npz"),
+            preprocess="crop=12,scale=-1..1",
+            formats=("tflite",),
+            out=tmp_path,
+        )
+    )
+    found = doctor(str(exported.paths[1]), data=folder / "data.npz")
+    of_source = _look(folder, "remembering", prices=True)
+    for measured in (found.measured, of_source.measured):
+        last = measured.layers[-1]
+        assert (last.name, last.kind) == ("predictions", "FULLY_CONNECTED")
+        assert all(layer.share is not None for layer in measured.layers)
+        assert measured.notes == ()
+    for layer, same in zip(found.measured.layers, of_source.measured.layers, strict=True):
+        assert layer.share == pytest.approx(same.share, rel=1e-3)
+    assert "predictions" in [price.layer for price in of_source.prices]
+
+
+def test_parts_of_layers_are_looked_at_under_whatever_name(tmp_path: Path) -> None:
+    """Swish is a sigmoid and a product, and a sum of three is two sums: the float file calls the parts otherwise."""
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(0)
+    image = keras.Input((12, 12, 3))
+    x = layers.Conv2D(8, 3, activation="swish", name="first")(image)
+    y, z = layers.Conv2D(8, 1, name="second")(x), layers.Conv2D(8, 1, name="third")(x)
+    x = layers.Flatten()(layers.Add()([x, y, z]))
+    keras.Model(image, layers.Dense(5, name="last")(x)).save(tmp_path / "parts.keras")
+    data = networks.saved(tmp_path / "data.npz", networks.pictures(30))
+    exported = pipeline.export(
+        ExportRequest(
+            str(tmp_path / "parts.keras"), calibration=str(data), preprocess="crop=12,scale=-1..1", formats=("tflite",), out=tmp_path / "out"
+        )
+    )
+    of_file = doctor(str(exported.paths[1]), data=data)
+    of_source = doctor(str(tmp_path / "parts.keras"), data=data, calibration=str(data))
+    assert of_file.measured.notes == ()
+    assert [layer.name for layer in of_file.measured.layers] == [layer.name for layer in of_source.measured.layers]
+    for layer, same in zip(of_file.measured.layers, of_source.measured.layers, strict=True):
+        assert layer.share == pytest.approx(same.share, rel=0.01, abs=1e-6)
+        assert layer.sqnr_db == pytest.approx(same.sqnr_db, abs=0.01)
+
+
+def test_what_cannot_be_looked_at_is_named(folder: Path, artifacts: dict[str, Path], tmp_path: Path) -> None:
+    """In the float file one layer's result has another name."""
+    renamed = artifacts["float32.tflite"].read_bytes().replace(b"depthwise", b"elsewhere")
+    (tmp_path / "float.tflite").write_bytes(renamed)
+    found = doctor(str(artifacts["int8.tflite"]), data=folder / "data.npz", reference=tmp_path / "float.tflite", limit=8)
+    left, alone = found.to_json()["notes"][:2]
+    assert "left out" in left
+    assert "depthwise" in left
+    assert alone.startswith("without a share")
+    assert "pointwise_convolution (the float file has no depthwise" in alone
+    assert sum(layer.share is None for layer in found.measured.layers) == 1
+
+
+def test_figures_are_the_same_every_time(folder: Path, artifacts: dict[str, Path]) -> None:
+    first, second = (doctor(str(artifacts["int8.tflite"]), data=folder / "data.npz", limit=20).to_json() for _ in range(2))
+    assert first == second
+    assert first["alone"] == 20  # counted by the network's size, not by the time it took
+
+
+def test_multiply_accumulates_are_the_manifests(artifacts: dict[str, Path]) -> None:
+    from dsmobile.diagnosis.network_file import NetworkFile
+    from dsmobile.exporters.artifact import read_manifest
+
+    for name in ("float32.tflite", "int8.tflite"):
+        manifest = read_manifest(artifacts[name])
+        assert manifest is not None
+        assert NetworkFile(artifacts[name].read_bytes()).macs == manifest.macs
+
+
+def test_the_loss_has_a_standard_error(folder: Path, artifacts: dict[str, Path]) -> None:
+    """The one of a mean of independent inputs; of one input there is none, and few are said to be few."""
+    found = doctor(str(artifacts["int8.tflite"]), data=folder / "data.npz", limit=40)
+    one = doctor(str(artifacts["int8.tflite"]), data=folder / "data.npz", limit=1)
+    assert one.measured.final.expected_drop_error is None
+    assert any("1 input only" in note for note in one.notes)
+    assert not any("only" in note for note in found.notes)
+    final = replace(found.measured.final, expected_drop_points=1.234, expected_drop_error=0.567)
+    said = verdict(replace(found, measured=replace(found.measured, final=final)).to_json())
+    assert "1.23 points" in said
+    assert "standard error 0.57" in said
+
+
+def test_a_standard_error_is_that_of_the_mean() -> None:
+    from dsmobile.diagnosis.measure import _final
+
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(50, 4)).astype(np.float32)
+    noisy = (logits + random.normal(size=logits.shape)).astype(np.float32)
+    odds = np.exp(logits.astype(np.float64))
+    odds /= odds.sum(1, keepdims=True)
+    lost = [100 * (row[first] - row[second]) for row, first, second in zip(odds, logits.argmax(1), noisy.argmax(1), strict=True)]
+    found = _final(logits, noisy, 50)
+    assert found["expected_drop_points"] == pytest.approx(np.mean(lost))
+    assert found["expected_drop_error"] == pytest.approx(np.std(lost, ddof=1) / 50**0.5)
+
+
+def test_nothing_found_says_what_was_looked_at(folder: Path) -> None:
+    """Both where too little is lost, and where the error is spread over the layers."""
+    document = _look(folder, "healthy").to_json()
+    for points in (0.0, 3.0):
+        document["final"]["expected_drop_points"] = points
+        assert nothing_found(document).endswith(ONLY_THE_DIFFERENCE)
+
+
 def test_the_last_layer_has_the_error_of_the_logits(folder: Path) -> None:
     measured = _look(folder, "healthy", recipe="int8-plain").measured
     assert measured.layers[-1].sqnr_db == pytest.approx(measured.final.sqnr_db, abs=1e-3)
@@ -206,7 +386,7 @@ def test_the_document(folder: Path, artifacts: dict[str, Path]) -> None:
     assert json.loads(json.dumps(document, allow_nan=False)) == document
     assert document["schema"] == "dsmobile.diagnosis/1"
     assert document["final"]["count"] == 12
-    assert set(document["final"]) == {"sqnr_db", "top1_agreement", "expected_drop_points", "mean_share", "count"}
+    assert set(document["final"]) == {"sqnr_db", "top1_agreement", "expected_drop_points", "expected_drop_error", "mean_share", "count"}
     assert document["causes"] == []
 
 
@@ -275,13 +455,42 @@ def test_an_onnx_file_is_told_where_its_integers_are(folder: Path, artifacts: di
     assert str(artifacts["int8.tflite"]) in caught.value.advice
 
 
+def test_a_strangers_onnx_file_is_not_told_of_manifests(folder: Path, artifacts: dict[str, Path], tmp_path: Path) -> None:
+    stranger = tmp_path / "stranger.onnx"
+    stranger.write_bytes(artifacts["int8.onnx"].read_bytes())
+    with pytest.raises(ModelError) as caught:
+        doctor(str(stranger), data=folder / "data.npz")
+    assert "SOURCE" in caught.value.advice
+    assert "integers" not in caught.value.advice
+
+
+def test_a_reference_in_integers_is_no_float_network(folder: Path, artifacts: dict[str, Path], tmp_path: Path) -> None:
+    """Whether or not a manifest says so; float16 is near enough, and is noted."""
+    options: dict[str, Any] = {"formats": ("tflite",), "calibration": str(folder / "calibration.npz"), "preprocess": "crop=12,scale=-1..1"}
+    made = pipeline.export(ExportRequest(str(folder / "healthy.keras"), recipes=("int8-plain", "dynamic", "float16"), out=tmp_path, **options))
+    stranger = tmp_path / "stranger.tflite"
+    stranger.write_bytes(made.paths[0].read_bytes())
+    for reference in (made.paths[0], made.paths[1], stranger):
+        with pytest.raises(ModelError, match="holds int8 weights"):
+            doctor(str(artifacts["int8.tflite"]), data=folder / "data.npz", reference=reference)
+    found = doctor(str(artifacts["int8.tflite"]), data=folder / "data.npz", reference=made.paths[2], limit=10)
+    assert any("float16 weights" in note for note in found.to_json()["notes"])
+
+
+def test_a_recipe_without_calibration_is_not_said_to_have_one(folder: Path) -> None:
+    found = doctor(str(folder / "healthy.keras"), data=folder / "data.npz", recipe="float16", limit=10)
+    assert not any("calibrated" in note for note in found.notes)
+    with pytest.raises(UsageError, match="does not apply"):
+        _look(folder, "healthy", recipe="float16")
+
+
 def test_a_stranger_without_a_reference(folder: Path, artifacts: dict[str, Path], tmp_path: Path) -> None:
     stranger = tmp_path / "stranger.tflite"
     stranger.write_bytes(artifacts["int8.tflite"].read_bytes())
     with pytest.raises(ModelError, match="no manifest"):
         doctor(str(stranger), data=folder / "data.npz")
     found = doctor(str(stranger), data=folder / "data.npz", reference=artifacts["float32.tflite"], limit=8)
-    assert found.recipe is None
+    assert found.origin.recipe is None
     assert found.measured.final.count == 8
 
 
@@ -351,6 +560,7 @@ def test_eighty_columns(folder: Path, capsys: pytest.CaptureFixture[str], monkey
     assert lines[0].startswith("int8 of uneven.keras keeps")
     assert any("layer needs more bits" in line for line in lines)
     assert sum("What to do:" in line for line in lines) == 2
+    assert any("in the order in which they run" in line for line in lines)
 
 
 def test_hostile_names_are_shown_as_text(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -358,7 +568,7 @@ def test_hostile_names_are_shown_as_text(folder: Path, capsys: pytest.CaptureFix
     name = "\x1b[2J[red]wide[/red]\u202e"
     layers = tuple(replace(layer, name=name) for layer in found.measured.layers)
     measured = replace(found.measured, layers=layers)
-    show_diagnosis(replace(found, measured=measured, causes=find_causes(measured)).to_json(), every=True)
+    show_diagnosis(replace(found, measured=measured, causes=find_causes(measured, found.origin)).to_json(), every=True)
     shown = capsys.readouterr().out
     assert "\x1b[2J" not in shown
     assert "\u202e" not in shown

@@ -18,8 +18,9 @@ from dsmobile.errors import DataError, ModelError, UsageError
 from dsmobile.evaluation.evaluate import evaluate
 from dsmobile.evaluation.inputs import preprocessing_of
 from dsmobile.evaluation.metrics import wilson_interval
+from dsmobile.evaluation.names import distinguishing
 from dsmobile.evaluation.paired import paired_interval
-from dsmobile.evaluation.table import loss
+from dsmobile.evaluation.table import loss, show_evaluations
 from dsmobile.exporters.artifact import Manifest, Parity, TensorInfo, read_manifest, write_manifest
 from dsmobile.files import sha256
 from dsmobile.preprocessing import Preprocessing, parse
@@ -375,6 +376,35 @@ def test_names_with_control_codes_and_markup_are_shown_harmlessly(
     assert code == 0
     assert "\x1b[2J" not in out
     assert "[red]" in out
+
+
+def test_files_of_one_name_are_told_apart(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two exports of one network: the same file name, and a note on each that must not be taken for one."""
+    tied = np.concatenate([WEIGHTS[:, :1], WEIGHTS[:, :1], *([-np.abs(WEIGHTS[:, :1])] * 5)], 1)
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+    files = [linear_onnx(tmp_path / folder / "net.onnx", tied, (1, 2, 2, 3)) for folder in ("first", "second")]
+    results = evaluate([*files, linear_onnx(tmp_path / "other.onnx", WEIGHTS, (1, 2, 2, 3))], data=data)
+    show_evaluations({"results": [result.to_json() for result in results]})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == ["[1] first/net.onnx", "[2] second/net.onnx", "[3] other.onnx"]
+    assert [line.split(":")[1].strip() for line in lines if line.startswith("Note:")] == ["first/net.onnx", "second/net.onnx"]
+
+
+def test_the_shortest_path_that_tells_files_apart() -> None:
+    paths = [Path("/1/a/x.onnx"), Path("/2/a/x.onnx"), Path("/2/b/x.onnx"), Path("/x.onnx"), Path("/2/b/y.onnx")]
+    assert list(distinguishing(paths).values()) == ["1/a/x.onnx", "2/a/x.onnx", "b/x.onnx", "/x.onnx", "y.onnx"]
+    assert distinguishing([Path("x.onnx"), Path("x.onnx").absolute()])[Path("x.onnx")] == str(Path("x.onnx").absolute())
+
+
+def test_a_reference_in_integers_is_told(photos: Path, ours: Callable[..., Path]) -> None:
+    path, reference = ours(), ours("reference.tflite")
+    manifest = read_manifest(reference)
+    assert manifest is not None
+    for weights, told in (("int8", True), ("float32", False)):
+        write_manifest(reference, replace(manifest, recipe_values={"weights": weights}))
+        (result,) = evaluate([path], data=photos, reference=reference)
+        assert any("reference.tflite has int8 weights" in note for note in result.notes) is told
 
 
 def test_keyword_spotting_equals_its_published_accuracy(shared_data: Path) -> None:
