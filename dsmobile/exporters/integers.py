@@ -17,7 +17,7 @@ import numpy.typing as npt
 from dsmobile.exporters import tflite
 from dsmobile.exporters.calibration import SYNTHETIC, Inputs, Sample
 from dsmobile.exporters.choice import PLAIN, choose
-from dsmobile.exporters.correction import FEWEST_INPUTS, correct
+from dsmobile.exporters.correction import correct
 from dsmobile.exporters.execution import execute
 from dsmobile.exporters.folded import FoldedModel
 from dsmobile.exporters.lowering import in_pairs, lower
@@ -28,7 +28,7 @@ from dsmobile.exporters.quantization import LARGEST, Range, observe
 from dsmobile.exporters.recipe import Recipe
 from dsmobile.exporters.runners import LiteRTRunner
 
-ASIDE = 5  # one in five
+ASIDE = 5  # one in five; with fewer inputs than that none is left to judge by
 MOST_ASIDE = 64
 Floats = npt.NDArray[np.float32]
 
@@ -85,8 +85,8 @@ class Planner:
     @cached_property
     def aside(self) -> list[Sample]:
         """The samples that take no part in the correction."""
-        found = [sample for place, sample in enumerate(self.inputs.samples()) if place % ASIDE == ASIDE - 1]
-        return found[:: -(-len(found) // MOST_ASIDE)] if found else []
+        step = ASIDE * max(1, -(-(self.inputs.count // ASIDE) // MOST_ASIDE))
+        return [sample for place, sample in enumerate(self.inputs.samples()) if place % step == ASIDE - 1]
 
     @cached_property
     def logits_aside(self) -> Floats:
@@ -106,7 +106,7 @@ class Planner:
             model, plain = self.model, weights_plan(self.model)
         if recipe.correction == "none":
             return Planned(plain)
-        if self.inputs.count < FEWEST_INPUTS * ASIDE // (ASIDE - 1) or (not recipe.quantized and self.inputs.kind == SYNTHETIC):
+        if self.inputs.count < ASIDE or (not recipe.quantized and self.inputs.kind == SYNTHETIC):
             return Planned(plain, {"shipped": PLAIN, "held_out": 0, "why": f"{self.inputs.count} calibration inputs of the kind {self.inputs.kind}"})
         corrections = ("bias", "rounding") if recipe.correction == "rounding" else ("bias",)
         corrected = {name: correct(model, plain, self._taking_part(), rounding=name == "rounding", bound=bound) for name in corrections}
