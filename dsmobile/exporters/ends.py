@@ -8,9 +8,7 @@ from dsmobile.exporters.artifact import TensorInfo
 from dsmobile.exporters.onnx import Layout
 from dsmobile.exporters.onnx_operators import file_shape
 from dsmobile.exporters.plan import Plan, Storage
-from dsmobile.exporters.planning import PROBABILITIES
-
-UINT8_SHIFT = 128
+from dsmobile.exporters.tflite_kernels import FIXED_STORAGE
 
 
 def with_ends(plan: Plan, *, softmax: bool, io: str) -> Plan:
@@ -30,7 +28,7 @@ def with_ends(plan: Plan, *, softmax: bool, io: str) -> Plan:
     if io == "float32":
         return replace(plan, model=model)
     return replace(
-        plan, model=model, integer_nodes=plan.integer_nodes | {model.output}, storage={**plan.storage, model.output: PROBABILITIES["int8"]}
+        plan, model=model, integer_nodes=plan.integer_nodes | {model.output}, storage={**plan.storage, model.output: FIXED_STORAGE["softmax"]["int8"]}
     )
 
 
@@ -45,13 +43,12 @@ def file_tensors(plan: Plan, file_format: str, layout: Layout) -> tuple[tuple[Te
 def _tensor(plan: Plan, name: str, file_name: str, shape: tuple[int, ...], file_format: str, layout: Layout) -> TensorInfo:
     channels = "" if len(shape) != 3 else "nhwc" if file_format == "tflite" else layout.channels
     sizes = tuple(file_shape(shape)) if channels == "nchw" else shape
-    storage: Storage | None = plan.storage[name] if plan.io != "float32" else None
-    shift = UINT8_SHIFT if plan.io == "uint8" else 0
+    storage: Storage | None = plan.storage[name].at_end(plan.io) if plan.io != "float32" else None
     return TensorInfo(
         file_name,
         (1, *sizes),
         plan.io,
         storage.scale if storage else None,
-        storage.zero_point + shift if storage else None,
+        storage.zero_point if storage else None,
         channels,
     )

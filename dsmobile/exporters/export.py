@@ -149,11 +149,14 @@ class Exporter:
         """
         path = artifact_path(self.order.out, self.network.name, self.network.role, recipe.name, file_format)
         planned = self._planned(recipe, file_format)
-        plan = with_ends(planned.plan, softmax=self.ends_in_softmax, io=self.order.io if recipe.integer_ends else "float32")
+        io = self.order.io if recipe.integer_ends else "float32"
+        plan = with_ends(planned.plan, softmax=self.ends_in_softmax, io=io)
         data = self._bytes(file_format, plan)
+        bare = with_ends(planned.plan, softmax=False, io=io)
+        logits = self._bytes(file_format, bare) if self.ends_in_softmax else data
         digest = check_weights(data, file_format, plan)
         with explained(path), tempfile.TemporaryDirectory(prefix=".dsmobile-", dir=self.order.out) as folder:
-            parity = self._parity(file_format, recipe, planned.plan, Path(folder))
+            parity = self._parity(logits, file_format, recipe, bare, Path(folder))
             try:
                 require(parity, recipe, path.name)
             except ParityError as error:
@@ -182,11 +185,10 @@ class Exporter:
     def _bytes(self, file_format: str, plan: Plan) -> bytes:
         return tflite.write(plan) if file_format == "tflite" else onnx.write(plan, self.order.layout)
 
-    def _parity(self, file_format: str, recipe: Recipe, plan: Plan, folder: Path) -> Parity:
+    def _parity(self, data: bytes, file_format: str, recipe: Recipe, plan: Plan, folder: Path) -> Parity:
         """Compares the file, or a sibling with the same integers and no softmax, with the network's logits."""
-        plan = with_ends(plan, softmax=False, io=self.order.io if recipe.integer_ends else "float32")
         sibling = folder / f"logits.{file_format}"
-        sibling.write_bytes(self._bytes(file_format, plan))
+        sibling.write_bytes(data)
         samples, logits = self.references(recipe.parity_count)
         return compare(logits, run_file(self._open(sibling, file_format, plan), samples), self._classes)
 

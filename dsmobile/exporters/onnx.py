@@ -172,8 +172,8 @@ class _Writer:
         info = self._value_info(name, self.plan.io, list(shape) if turned else file_shape(shape))
         x = self.add("Transpose", [name], f"{name}.nchw", perm=[0, 3, 1, 2]) if turned else name
         if self.plan.io != "float32":
-            storage = self.plan.storage[name]
-            constants = self._scale_and_zero(name, storage.scale, storage.zero_point + _shift(self.plan.io), np.dtype(self.plan.io))
+            storage = self.plan.storage[name].at_end(self.plan.io)
+            constants = self._scale_and_zero(name, storage.scale, storage.zero_point, np.dtype(self.plan.io))
             x = self.add("DequantizeLinear", [x, *constants], f"{name}.real")
             self.stored[name] = x
         self.real[name] = x
@@ -183,8 +183,8 @@ class _Writer:
         shape = self.model.shape_of(name)
         last = self.real[name]
         if self.plan.io != "float32":
-            storage = self.plan.storage[name]
-            constants = self._scale_and_zero(f"{file_name}.end", storage.scale, storage.zero_point + _shift(self.plan.io), np.dtype(self.plan.io))
+            storage = self.plan.storage[name].at_end(self.plan.io)
+            constants = self._scale_and_zero(f"{file_name}.end", storage.scale, storage.zero_point, np.dtype(self.plan.io))
             last = self.add("QuantizeLinear", [last, *constants], f"{file_name}.stored")
         if self._turned(shape):
             last = self.add("Transpose", [last], f"{file_name}.nhwc", perm=[0, 2, 3, 1])
@@ -241,17 +241,12 @@ class _Writer:
         self.real[result] = self._store(result, f"{result}.float")
 
 
-def _shift(io: str) -> int:
-    return 128 if io == "uint8" else 0
-
-
 def _clipped(activation: Node, storage: Storage) -> bool:
     """Whether storing ends at the activation's own ends: at 0, and for ReLU6 at 6 or below."""
     operator = activation.operator
     assert isinstance(operator, Activation)  # noqa: S101
-    highest = storage.scale * (127 - storage.zero_point)
-    limit = {"relu6": 6.0, "unit": 1.0, "relu_limit": operator.limit}.get(operator.kind, np.inf)
-    return storage.zero_point == -128 and highest <= limit + storage.scale / 2
+    assert operator.highest is not None  # noqa: S101
+    return storage.starts_at_zero and storage.ends_at(operator.highest)
 
 
 def dense_orders(model: FoldedModel) -> dict[str, npt.NDArray[np.int64]]:

@@ -124,8 +124,8 @@ def _activation(graph: Graph, _node: Node, operator: Activation, inputs: list[st
     if kind in _SIMPLE:
         graph.add(_SIMPLE[kind], [x], output)
     elif kind in ("relu6", "relu_limit", "unit"):
-        limit = {"relu6": 6.0, "unit": 1.0}.get(kind, operator.limit)
-        graph.add("Clip", [x, _number(graph, 0.0), _number(graph, limit)], output)
+        assert operator.highest is not None  # noqa: S101
+        graph.add("Clip", [x, _number(graph, 0.0), _number(graph, operator.highest)], output)
     elif kind == "leaky_relu":
         graph.add("LeakyRelu", [x], output, alpha=operator.slope)
     elif kind == "hard_sigmoid":

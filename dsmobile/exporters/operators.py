@@ -5,6 +5,7 @@ They work on maps (height, width, channels) and vectors (channels,), without the
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,6 +114,11 @@ class Activation:
     kind: str
     slope: float = 0.0
     limit: float = 0.0
+
+    @property
+    def highest(self) -> float | None:
+        """Where a function that clips to 0 and above ends, infinity for `relu`; None for the others."""
+        return {"relu": math.inf, "relu6": 6.0, "unit": 1.0, "relu_limit": self.limit}.get(self.kind)
 
 
 @dataclass(frozen=True, eq=False)

@@ -48,6 +48,25 @@ class Storage:
         """The lowest and highest integer."""
         return (-128, 127) if self.dtype == "int8" else (-32768, 32767)
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The lowest and highest real value that can be held."""
+        low, high = self.limits
+        return self.scale * (low - self.zero_point), self.scale * (high - self.zero_point)
+
+    @property
+    def starts_at_zero(self) -> bool:
+        """Whether nothing below zero can be held, to half a step."""
+        return self.bounds[0] >= -self.scale / 2
+
+    def ends_at(self, limit: float) -> bool:
+        """Whether nothing above a limit can be held, to half a step."""
+        return self.bounds[1] <= limit + self.scale / 2
+
+    def at_end(self, io: str) -> Storage:
+        """The same numbers at a file's end: as they are, or as uint8."""
+        return Storage("uint8", self.scale, self.zero_point + 128) if io == "uint8" else self
+
 
 @dataclass(frozen=True, eq=False)
 class Plan:

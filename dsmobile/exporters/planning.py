@@ -34,16 +34,12 @@ from dsmobile.exporters.operators import (
 )
 from dsmobile.exporters.plan import Plan, QuantizedWeights, Storage
 from dsmobile.exporters.quantization import LARGEST, Range, quantize_slopes, quantize_weights, real_kernel
-from dsmobile.exporters.tflite_kernels import faster_in_float, has_integer_kernel
+from dsmobile.exporters.tflite_kernels import FIXED_STORAGE, faster_in_float, has_integer_kernel
 
 _AS_ITS_INPUT = (Pool, Pad, Crop, Upsample, Reshape)
 _FUSING = (Convolution, DepthwiseConvolution, TransposedConvolution, Dense, Add, Subtract, Multiply)
 _LARGEST = (GlobalPool("max", keeps_map=True), GlobalPool("max", keeps_map=False))
-PROBABILITIES = {"int8": Storage("int8", 1 / 256, -128), "int16": Storage("int16", 1 / 32768, 0)}
-_FIXED = {
-    "int8": {"sigmoid": PROBABILITIES["int8"], "tanh": Storage("int8", 1 / 128, 0), "unit": Storage("int8", 1 / 255, -128)},
-    "int16": {"sigmoid": PROBABILITIES["int16"], "tanh": PROBABILITIES["int16"]},
-}
+_UNIT = Storage("int8", 1 / 255, -128)
 
 
 def float_plan(model: FoldedModel, *, half: bool = False) -> Plan:
@@ -82,7 +78,7 @@ def integer_plan(
     integer = frozenset(node.name for node in model if node.name not in left and _computes_in_integers(model, node, dtype, everywhere=everywhere))
     fused = _fused(model, integer)
     # An activation computes as the node that takes it in does.
-    integer = frozenset(name for name in integer if name not in fused) | frozenset(name for name in fused if _before(model, name) in integer)
+    integer = (integer - fused) | frozenset(name for name in fused if _before(model, name) in integer)
     widened = frozenset(name for name in model.outputs if wide_logits and name in integer and _gives_logits(model, name))
     plan = Plan(model, integer_nodes=integer - widened, fused=fused, widened=widened)
     plan = replace(plan, storage=_storage(plan, ranges, dtype))
@@ -148,9 +144,11 @@ def _storage(plan: Plan, ranges: dict[str, Range], dtype: str) -> dict[str, Stor
         if isinstance(operator, _AS_ITS_INPUT) or operator in _LARGEST:
             found[node.name] = found[node.inputs[0]]
         elif isinstance(operator, Softmax):
-            found[node.name] = PROBABILITIES[dtype]
-        elif isinstance(operator, Activation) and operator.kind in _FIXED[dtype]:
-            found[node.name] = _FIXED[dtype][operator.kind]
+            found[node.name] = FIXED_STORAGE["softmax"][dtype]
+        elif isinstance(operator, Activation) and operator.kind in FIXED_STORAGE:
+            found[node.name] = FIXED_STORAGE[operator.kind][dtype]
+        elif operator == Activation("unit") and dtype == "int8":
+            found[node.name] = _UNIT
         else:
             found[node.name] = whole[node.name].storage(dtype)
     fused_away = {node.name for node in model if plan.fused_activation(node)}

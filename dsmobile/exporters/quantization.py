@@ -7,7 +7,7 @@ exact. Source: Jacob et al., arXiv:1712.05877, sections 2.1 and 3; Krishnamoorth
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -105,8 +105,6 @@ def from_integers(operator: Weighted, matrix: npt.NDArray[Any], scales: npt.NDAr
 
 def real_kernel(operator: Weighted, weights: QuantizedWeights) -> npt.NDArray[np.float32]:
     """The kernel that the integers stand for: scale * integer, in the operator's layout."""
-    from dataclasses import replace
-
     matrix = output_channels(replace(operator, kernel=weights.integers.astype(np.float32))) * weights.scales[:, None]
     return from_output_channels(operator, matrix)
 

@@ -29,12 +29,21 @@ from dsmobile.exporters.operators import (
     TransposedConvolution,
     Upsample,
 )
+from dsmobile.exporters.plan import Storage
 
 INT16_OPERATORS: tuple[type | str, ...] = (
     Convolution, DepthwiseConvolution, TransposedConvolution, Dense, Softmax, Add, Subtract, Multiply, Maximum, Minimum, Concatenate, Pool,
     GlobalPool, Pad, Crop, Upsample, Reshape, "relu", "relu6", "relu_limit", "unit", "leaky_relu", "sigmoid", "tanh",
 )  # fmt: skip
 INT8_OPERATORS: tuple[type | str, ...] = (*INT16_OPERATORS, ParametricRelu, "elu", "hard_swish", "gelu")
+
+_SHARES = {"int8": Storage("int8", 1 / 256, -128), "int16": Storage("int16", 1 / 32768, 0)}  # of one
+# What kernels write, whatever a file says: by function and type.
+FIXED_STORAGE = {
+    "sigmoid": _SHARES,
+    "softmax": _SHARES,
+    "tanh": {"int8": Storage("int8", 1 / 128, 0), "int16": Storage("int16", 1 / 32768, 0)},
+}
 
 
 def has_integer_kernel(operator: Operator, dtype: str = "int8") -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -22,11 +21,10 @@ from dsmobile.exporters.operators import (
     same_pads,
 )
 from dsmobile.exporters.tflite_graph import OURS
-from dsmobile.exporters.tflite_values import Values, ends_at, starts_at_zero
+from dsmobile.exporters.tflite_values import Values
 
 SAME, VALID = 0, 1
 _FUSED = {"relu": 1, "relu6": 3}  # the schema's ActivationFunctionType
-LIMITS = {"relu": math.inf, "relu6": 6.0, "unit": 1.0}
 
 
 def convolution(values: Values, node: Node, operator: Convolution | DepthwiseConvolution) -> None:
@@ -144,8 +142,8 @@ def _clips(values: Values, node: Node) -> dict[str, int] | None:
     kind = activation.operator.kind
     if kind in _FUSED and not isinstance(node.operator, TransposedConvolution):  # which takes in activations from version 4 on
         return {"fusedActivationFunction": _FUSED[kind]}
-    ends = stored is not None and ends_at(stored, _limit(values, node))
-    if stored and ends and starts_at_zero(stored):
+    ends = stored is not None and stored.ends_at(_limit(values, node))
+    if stored and ends and stored.starts_at_zero:
         return {}
     kind = "relu" if ends else kind
     return {"fusedActivationFunction": _FUSED[kind]} if kind in _FUSED else None
@@ -162,7 +160,8 @@ def _clips_before_the_end(values: Values, node: Node) -> dict[str, int]:
 def _limit(values: Values, node: Node) -> float:
     activation = values.plan.fused_activation(node)
     assert activation is not None and isinstance(activation.operator, Activation)  # noqa: S101
-    return LIMITS.get(activation.operator.kind, activation.operator.limit)
+    assert activation.operator.highest is not None  # noqa: S101
+    return activation.operator.highest
 
 
 def _weights(values: Values, node: Node, operator: Weighted) -> list[int]:

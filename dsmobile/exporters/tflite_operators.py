@@ -32,15 +32,12 @@ from dsmobile.exporters.operators import (
 )
 from dsmobile.exporters.plan import Storage
 from dsmobile.exporters.tflite_graph import OURS
-from dsmobile.exporters.tflite_layers import LIMITS, VALID, cut, finish, pad, padded, reshaped
-from dsmobile.exporters.tflite_values import Values, bounds, ends_at, starts_at_zero
+from dsmobile.exporters.tflite_kernels import FIXED_STORAGE
+from dsmobile.exporters.tflite_layers import VALID, cut, finish, pad, padded, reshaped
+from dsmobile.exporters.tflite_values import Values
 
 _ONE_TO_ONE = {"elu": "ELU", "hard_swish": "HARD_SWISH"}
-_FIXED = {  # what the kernels write, whatever a file says
-    "LOGISTIC": {"int8": Storage("int8", 1 / 256, -128), "int16": Storage("int16", 1 / 32768, 0)},
-    "TANH": {"int8": Storage("int8", 1 / 128, 0), "int16": Storage("int16", 1 / 32768, 0)},
-    "SOFTMAX": {"int8": Storage("int8", 1 / 256, -128), "int16": Storage("int16", 1 / 32768, 0)},
-}
+_KIND = {"LOGISTIC": "sigmoid", "TANH": "tanh", "SOFTMAX": "softmax"}
 _MERGES = {Add: "ADD", Subtract: "SUB", Multiply: "MUL", Maximum: "MAXIMUM", Minimum: "MINIMUM"}
 
 
@@ -58,8 +55,8 @@ def activation(values: Values, node: Node, operator: Activation) -> None:
         finish(values, node, "GELU", values.takes(node), {"approximate": False})
     elif kind in ("sigmoid", "tanh"):
         _of_fixed_scale(values, node, "LOGISTIC" if kind == "sigmoid" else "TANH")
-    elif kind in LIMITS or kind == "relu_limit":
-        _clipped(values, node, LIMITS.get(kind, operator.limit))
+    elif operator.highest is not None:
+        _clipped(values, node, operator.highest)
     elif values.stores(node):
         raise ConversionError(f"TFLite has no integer kernel for the {kind} of {node.name!r}", OURS)
     elif kind == "swish":
@@ -106,20 +103,20 @@ def scale_shift(values: Values, node: Node, operator: ScaleShift) -> None:
 def _of_fixed_scale(values: Values, node: Node, code: str, **options: Any) -> None:
     """Functions whose integers mean the same in every file."""
     stored = values.stores(node)
-    if stored and stored != _FIXED[code][stored.dtype]:
-        raise ConversionError(f"{node.name!r} is stored as {stored}, and TFLite's {code} writes {_FIXED[code][stored.dtype]}", OURS)
+    if stored and stored != (fixed := FIXED_STORAGE[_KIND[code]][stored.dtype]):
+        raise ConversionError(f"{node.name!r} is stored as {stored}, and TFLite's {code} writes {fixed}", OURS)
     finish(values, node, code, values.takes(node), options)
 
 
 def _clipped(values: Values, node: Node, limit: float) -> None:
     """Clips to 0..limit. Integers that end there need no more than a change of storage, which XNNPACK takes and an integer RELU it does not."""
     stored = values.stores(node)
-    ends = limit == math.inf if stored is None else ends_at(stored, limit)
-    if stored and ends and starts_at_zero(stored):
+    ends = limit == math.inf if stored is None else stored.ends_at(limit)
+    if stored and ends and stored.starts_at_zero:
         finish(values, node, "QUANTIZE", values.takes(node), {})
     elif ends:
         finish(values, node, "RELU", values.takes(node), {})
-    elif limit == LIMITS["relu6"]:
+    elif limit == 6.0:
         finish(values, node, "RELU6", values.takes(node), {})
     else:
         above = values.graph.add("RELU", values.takes(node), values.between(node, "above_zero", stored))
@@ -155,7 +152,7 @@ def merge(values: Values, node: Node, operator: Merge) -> None:
 
 def _wide(values: Values, first: int, second: int, stored: Storage) -> Storage:
     """A storage that holds every sum of two stored values."""
-    ends = [bounds(values.held(tensor)) for tensor in (first, second)]
+    ends = [values.held(tensor).bounds for tensor in (first, second)]
     low, high = ends[0][0] + ends[1][0], ends[0][1] + ends[1][1]
     if stored.dtype == "int16":
         return Storage("int16", max(-low, high) / 32767, 0)

@@ -146,7 +146,7 @@ class Values:
         """
         for entry in self.model.inputs:
             stored = self._edge(entry.name)
-            outside = _unsigned(stored) if self.plan.io == "uint8" and stored else stored
+            outside = stored.at_end(self.plan.io) if stored else None
             self.inputs[entry.name] = place = self._tensor(entry.name, entry.shape, outside)
             if outside == stored:
                 self._keep(entry.name, stored, place)
@@ -173,7 +173,7 @@ class Values:
         shape, stored = self.model.shape_of(name), self._edge(name)
         value = self.value(name, stored)
         if self.plan.io == "uint8" and stored:
-            return self.graph.add("QUANTIZE", [value], self._tensor(key, shape, _unsigned(stored)))
+            return self.graph.add("QUANTIZE", [value], self._tensor(key, shape, stored.at_end(self.plan.io)))
         if value not in self.inputs.values():
             return value
         target = self.constant(f"{key}/shape", np.asarray((1, *shape), np.int32))  # a tensor is no input and output at once
@@ -190,23 +190,3 @@ class Values:
                 f"{name!r} cannot be {self.plan.io}: this recipe keeps {held} there", "use --io float32, or a recipe with int8 activations"
             )
         return stored
-
-
-def _unsigned(storage: Storage) -> Storage:
-    return Storage("uint8", storage.scale, storage.zero_point + 128)
-
-
-def bounds(storage: Storage) -> tuple[float, float]:
-    """The lowest and highest real value that a storage can hold."""
-    low, high = storage.limits
-    return storage.scale * (low - storage.zero_point), storage.scale * (high - storage.zero_point)
-
-
-def starts_at_zero(storage: Storage) -> bool:
-    """Whether a storage holds nothing below zero, to half a step."""
-    return bounds(storage)[0] >= -storage.scale / 2
-
-
-def ends_at(storage: Storage, limit: float) -> bool:
-    """Whether a storage holds nothing above a limit, to half a step."""
-    return bounds(storage)[1] <= limit + storage.scale / 2
