@@ -6,12 +6,13 @@ import errno
 import json
 import os
 import re
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from dsmobile.cli.interrupts import handle_interrupts
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -92,7 +93,7 @@ def run(action: Callable[[], tuple[dict[str, Any], int]], *, as_json: bool, show
     """
     _open_standard_streams()
     stdout = _libraries_write_to_stderr()
-    signal.signal(signal.SIGTERM, _terminated)
+    handle_interrupts()
     try:
         document, code = action()
         if not as_json:
@@ -132,11 +133,6 @@ def _described(error: BaseException) -> tuple[str, str, str, int]:
         traceback.print_exception(error)
     advice = "this is a fault in dsmobile: run again with DSMOBILE_DEBUG=1 and report what it prints"
     return "Unforeseen", f"{type(error).__name__}: {error}", advice, int(ExitCode.UNFORESEEN)
-
-
-def _terminated(_signal: int, _frame: object) -> NoReturn:
-    """Ends by an exception, so that what is half-written is removed."""
-    sys.exit(128 + signal.SIGTERM)
 
 
 def _open_standard_streams() -> None:
