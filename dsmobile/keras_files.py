@@ -7,6 +7,7 @@ import json
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -54,9 +55,17 @@ def load_keras_file(path: Path) -> Any:
         ) from error
 
 
-def _load_hdf5(path: Path) -> Any:
+@contextmanager
+def open_hdf5(path: Path) -> Iterator[Any]:
+    """Opens an HDF5 file for reading, once nothing in it points elsewhere.
+
+    Yields:
+        The `h5py.File`.
+
+    Raises:
+        ModelError: It is cut short, or holds links, virtual data or data kept in other files.
+    """
     import h5py
-    from keras.src.legacy.saving import legacy_h5_format
 
     try:
         file = h5py.File(path, "r")
@@ -64,6 +73,14 @@ def _load_hdf5(path: Path) -> Any:
         raise ModelError(f"{path} is no whole HDF5 file: {error}", "it may be cut short: fetch or save it again") from error
     with file:
         _refuse_links(file, path)
+        yield file
+
+
+def _load_hdf5(path: Path) -> Any:
+    import h5py
+    from keras.src.legacy.saving import legacy_h5_format
+
+    with open_hdf5(path) as file:
         config = file.attrs.get("model_config")
         if config is None:
             raise ModelError(

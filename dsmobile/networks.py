@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import asdict
+from math import prod
 from typing import Any
 
+from dsmobile.architectures.activation_memory import Execution, execution
 from dsmobile.architectures.builder import build
-from dsmobile.architectures.cost import cost
+from dsmobile.architectures.cost import ITEM_BYTES, Cost, cost
 from dsmobile.architectures.graph import read_graph
 from dsmobile.architectures.initialisation import he_normal, settle
 from dsmobile.architectures.pairs import find_pairs
-from dsmobile.architectures.twin import Twin, matching_alpha, standard_twin
-from dsmobile.errors import UsageError
+from dsmobile.architectures.twin import BY_RULE, Match, Twin, match_by_rule, match_by_width, standard_twin, widened_twin
 from dsmobile.exporters.calibration import Inputs, batch, spread_over
 from dsmobile.exporters.export import Network
 from dsmobile.exporters.request import ExportRequest
@@ -21,11 +23,11 @@ from dsmobile.sources import Source, SourceOptions
 
 def source_options(request: ExportRequest) -> SourceOptions:
     """How the request wants its source."""
-    return SourceOptions(request.alpha, request.resolution, request.classes, request.weights, request.seed or 0)
+    return SourceOptions(request.alpha, request.resolution, request.channels, request.classes, request.top, request.weights, request.seed or 0)
 
 
-def prepare(source: Source, role: str, request: ExportRequest, inputs: Inputs, alpha: float | None) -> Network:
-    """The network of one role, with weights that compute something; `alpha` is what `plan_twin` found."""
+def prepare(source: Source, role: str, request: ExportRequest, inputs: Inputs, match: Match | None) -> Network:
+    """The network of one role, with weights that compute something; `match` is what `plan_twin` found."""
     seed = request.seed or 0
     batches = batch(spread_over(inputs, 8))
     if source.random and role != "twin":
@@ -33,17 +35,18 @@ def prepare(source: Source, role: str, request: ExportRequest, inputs: Inputs, a
         settle(source.model, *batches)
     model, twin = source.model, {}
     if role == "twin":
-        made = make_twin(source, request, alpha)
+        made = make_twin(source, request, match)
         model = made.model
-        if source.random and request.twin != "standard":
+        if request.twin != "standard":
             he_normal(model, seed)
         elif made.fresh:
             he_normal(model, seed, made.fresh)
-        if made.fresh or source.random:
+        if made.fresh or source.random or request.twin != "standard":
             settle(model, *batches)
         twin = {
             "kind": request.twin,
             "same_function": made.same_function and request.twin == "standard",
+            **(asdict(match) if match else {}),
             "pairs": [{"name": pair.name, "rule": pair.rule, "ratio": pair.ratio} for pair in made.pairs],
         }
     counted = cost(model)
@@ -52,37 +55,46 @@ def prepare(source: Source, role: str, request: ExportRequest, inputs: Inputs, a
     return Network(source.name, role, model, counted.macs, counted.parameters, pair_id, source.record, twin)
 
 
-def plan_twin(source: Source, request: ExportRequest) -> float | None:
+def plan_twin(source: Source, request: ExportRequest) -> Match | None:
     """Proves that the twin asked for can be made, before anything is written.
 
     Returns:
-        The twin's width multiplier; None where it keeps the network's.
+        The twin's width, by the architecture's rule where it has one; None where it keeps the network's.
 
     Raises:
-        ModelError: There is nothing to replace.
-        UsageError, SpecError: Its width cannot be matched.
+        ModelError: There is nothing to replace, or a layer's width cannot be changed.
+        SpecError: No width of the twin comes near what the network costs.
     """
     if request.twin == "none":
         return None
-    if request.twin != "standard" and source.spec is None:
-        raise UsageError(f"--twin {request.twin} needs an architecture whose width can be changed", "take --twin standard")
-    standard_twin(source.model)
-    if request.twin == "standard" or source.spec is None:
-        return None
-    return matching_alpha(source.spec, request.twin, alpha=request.alpha, resolution=request.resolution, classes=request.classes)
+    match = None
+    if request.twin != "standard":
+        by_rule = source.spec is not None and source.spec.alpha is not None
+        match = match_by_rule(source.spec, request.twin, **_size(request)) if by_rule and source.spec else match_by_width(source.model, request.twin)
+    make_twin(source, request, match)
+    return match
 
 
-def make_twin(source: Source, request: ExportRequest, alpha: float | None) -> Twin:
+def make_twin(source: Source, request: ExportRequest, match: Match | None) -> Twin:
     """The twin that a request asks for, at the width that `plan_twin` found."""
-    if alpha is None or source.spec is None:
+    if match is None:
         return standard_twin(source.model)
-    network = build(source.spec, alpha=alpha, resolution=request.resolution, classes=request.classes, seed=request.seed or 0)
-    return standard_twin(network)
+    if match.widened_by == BY_RULE and source.spec:
+        return standard_twin(build(source.spec, seed=request.seed or 0, **{**_size(request), "alpha": match.alpha}))
+    return widened_twin(source.model, match.alpha)
+
+
+def _size(request: ExportRequest) -> dict[str, Any]:
+    """What `build` is told of an architecture's size."""
+    return {
+        "alpha": request.alpha, "resolution": request.resolution, "channels": request.channels, "classes": request.classes, "top": request.top,
+    }  # fmt: skip
 
 
 def describe(source: Source, request: ExportRequest) -> dict[str, Any]:
     """What a network and its twin cost, pair by pair: the document of `dsmobile models show --json`."""
     counted = cost(source.model)
+    run = execution(source.model, counted)
     pairs = find_pairs(read_graph(source.model))
     document: dict[str, Any] = {
         "name": source.name,
@@ -90,9 +102,12 @@ def describe(source: Source, request: ExportRequest) -> dict[str, Any]:
         "paper": source.spec.paper if source.spec else "",
         "input_shape": list(source.model.inputs[0].shape[1:]),
         "parameters": counted.parameters,
+        "normalization_parameters": sum(call.parameters for call in counted.calls if call.kind == "BatchNormalization"),
+        "trainable_parameters": sum(prod(weight.shape) for weight in source.model.trainable_weights),
         "macs": counted.macs,
+        **_memory(counted, run),
         "not_counted": list(counted.unknown),
-        "published": [dict(entry) for entry in source.spec.published] if source.spec else [],
+        "published": _published(source, request),
         "twin": None,
         "pairs": [
             {
@@ -108,23 +123,60 @@ def describe(source: Source, request: ExportRequest) -> dict[str, Any]:
             }
             for pair in pairs
         ],
-        "layers": [
-            {
-                "name": call.name,
-                "kind": call.kind,
-                "output_shape": list(call.output_shape),
-                "macs": call.macs,
-                "parameters": call.parameters,
-            }
-            for call in counted.calls
-        ],
+        "layers": [_layer(number, counted, run) for number in range(len(counted.calls))],
     }
     if pairs and request.twin != "none":
-        twin_cost = cost(make_twin(source, request, plan_twin(source, request)).model)
+        match = plan_twin(source, request)
+        twin = make_twin(source, request, match).model
+        twin_cost = cost(twin)
         document["twin"] = {
             "kind": request.twin,
             "parameters": twin_cost.parameters,
             "macs": twin_cost.macs,
             "macs_ratio": twin_cost.macs / counted.macs,
+            **(asdict(match) if match else {}),
+            **_memory(twin_cost, execution(twin, twin_cost)),
         }
     return document
+
+
+def _memory(counted: Cost, run: Execution) -> dict[str, Any]:
+    """What a network's weights and tensors take, at each precision."""
+    return {
+        "weight_bytes": {dtype: counted.weight_bytes(dtype) for dtype in ITEM_BYTES},
+        "peak_activation_bytes": {dtype: run.peak_activation_bytes(dtype) for dtype in ITEM_BYTES},
+        "peak_activation_at": run.peak_step.name if run.peak_step else None,
+        "arithmetic_intensity": {dtype: run.arithmetic_intensity(dtype) for dtype in ITEM_BYTES},
+    }
+
+
+def _layer(number: int, counted: Cost, run: Execution) -> dict[str, Any]:
+    """One layer: what it costs, and what the step costs that it computes in; None there where another layer's step takes it in."""
+    call = counted.calls[number]
+    own = Execution(tuple(step for step in run.steps if step.core == number), run.given)
+    host = next((step for step in run.steps if number in step.taken), None)
+    known = bool(own.steps) and call.macs is not None
+    return {
+        "name": call.name,
+        "kind": call.kind,
+        "output_shape": list(call.output_shape),
+        "macs": call.macs,
+        "parameters": call.parameters,
+        "weight_bytes": {dtype: call.weight_bytes(dtype) for dtype in ITEM_BYTES},
+        "activation_bytes": {dtype: own.peak_activation_bytes(dtype) for dtype in ITEM_BYTES} if own.steps else None,
+        "arithmetic_intensity": {dtype: own.arithmetic_intensity(dtype) for dtype in ITEM_BYTES} if known else None,
+        "fused_into": counted.calls[host.core].name if host else None,
+    }
+
+
+def _published(source: Source, request: ExportRequest) -> list[dict[str, Any]]:
+    """The paper's figures, and which of them are those of the network shown."""
+    if source.spec is None:
+        return []
+    alpha = source.spec.default_alpha if request.alpha is None else request.alpha
+    sides = set(source.model.inputs[0].shape[1:3])
+    usual = request.top and request.classes in (None, source.spec.classes) and request.channels in (None, source.spec.channels)
+    return [
+        {**entry, "matches": usual and entry.get("alpha", alpha) == alpha and ("resolution" not in entry or sides == {entry["resolution"]})}
+        for entry in map(dict, source.spec.published)
+    ]

@@ -144,7 +144,7 @@ def export(request: ExportRequest, progress: Progress = _silent) -> Exported:
 def _notes(source: Any, inputs: Any, preprocessing: Any, recipes: list[Any], left: list[str], manifests: list[Any]) -> list[str]:
     from dsmobile.exporters.mixed import note as mixed_note
 
-    notes = []
+    notes = list(source.notes)
     if source.random:
         notes.append(RANDOM_WEIGHTS)
     elif inputs.kind == "synthetic" and any(recipe.quantized for recipe in recipes):
@@ -171,15 +171,18 @@ def _rescales_itself(model: Any) -> bool:
 
 
 def show_model(
-    source: str, *, alpha: float | None = None, resolution: int | None = None, classes: int | None = None, twin: str | None = "standard"
-) -> dict[str, Any]:
+    source: str, *, alpha: float | None = None, resolution: int | None = None, channels: int | None = None, classes: int | None = None,
+    top: bool = True, twin: str | None = "standard",
+) -> dict[str, Any]:  # fmt: skip
     """What a network and its twin cost, pair by pair.
 
     Args:
         source: As for `export`.
         alpha: Width multiplier.
         resolution: Height and width of the input in pixels.
+        channels: Channels of the input.
         classes: Classes of the head.
+        top: Whether the head follows the body.
         twin: Kind of the twin; None shows none.
 
     Returns:
@@ -189,24 +192,26 @@ def show_model(
     from dsmobile.networks import describe, source_options
     from dsmobile.sources import load
 
-    request = ExportRequest(source, alpha=alpha, resolution=resolution, classes=classes, twin=twin or "none")
+    request = ExportRequest(
+        source, alpha=alpha, resolution=resolution, channels=channels, classes=classes, top=top, twin=twin or "none"
+    )  # fmt: skip
     checked_recipes(request)
     return describe(load(source, source_options(request)), request)
 
 
 def list_models() -> list[dict[str, Any]]:
     """The architectures that come with dsmobile."""
-    from dsmobile.architectures import spec
+    from dsmobile.architectures import reading
 
     rows = []
-    for name in spec.names():
-        read = spec.read(spec.find(name))
+    for name in reading.names():
+        read = reading.spec_of(name)
         rows.append(
             {
                 "name": name,
                 "title": read.title,
                 "paper": read.paper,
-                "resolution": read.resolution,
+                "resolution": read.resolution[0] if read.resolution[0] == read.resolution[1] else list(read.resolution),
                 "published": [dict(e) for e in read.published],
             }
         )
@@ -307,10 +312,10 @@ def quickstart(out: Path, progress: Progress = _silent, *, force: bool = False) 
 
 def _exported_before(request: ExportRequest) -> Exported | None:
     """The files of an earlier run of the same request by the same versions, if all are whole."""
+    from dsmobile.architectures.reading import spec_of
     from dsmobile.exporters.artifact import read_manifest
     from dsmobile.exporters.export import artifact_path, versions
     from dsmobile.exporters.recipe import read_recipe
-    from dsmobile.sources import read_spec
 
     paths = [
         artifact_path(request.out.resolve(), request.source, role, recipe, file_format)
@@ -319,7 +324,7 @@ def _exported_before(request: ExportRequest) -> Exported | None:
         for file_format in request.formats
     ]
     manifests = [read_manifest(path) if path.is_file() else None for path in paths]
-    architecture = read_spec(request.source).to_json()
+    architecture = spec_of(request.source).to_json()
     for path, manifest in zip(paths, manifests, strict=True):
         if manifest is None or manifest.versions != versions() or manifest.source.get("architecture") != architecture:
             return None

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dsmobile.architectures import spec as specs
 from dsmobile.architectures.backend import require_keras
-from dsmobile.architectures.builder import build, display_name
+from dsmobile.architectures.builder import build, display_name, head_layers
 from dsmobile.architectures.graph import require_functional
+from dsmobile.architectures.reading import spec_of
 from dsmobile.architectures.spec import ArchitectureSpec
 from dsmobile.errors import ModelError, SpecError, UsageError, nearest
 from dsmobile.files import sha256
 from dsmobile.keras_files import KERAS_SUFFIXES, load_keras_file
 from dsmobile.preprocessing import Preprocessing, parse
+from dsmobile.weights import Loaded, fit, imagenet_arrays, read_arrays
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Source:
         preprocessing: From RGB bytes to its input, where the source says so.
         random: Whether the weights are random.
         record: What a manifest keeps: the SOURCE as given, its kind and hash, alpha, resolution, classes, weights, seed.
+        notes: What a person must know of its weights.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Source:
     preprocessing: Preprocessing | None
     random: bool
     record: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,14 +48,18 @@ class SourceOptions:
     Args:
         alpha: Width multiplier.
         resolution: Height and width of the input in pixels.
+        channels: Channels of the input.
         classes: Classes of the head.
+        top: Whether the head follows the body.
         weights: `random`, `imagenet` or a file.
         seed: Of random weights.
     """
 
     alpha: float | None = None
     resolution: int | None = None
+    channels: int | None = None
     classes: int | None = None
+    top: bool = True
     weights: str | None = None
     seed: int = 0
 
@@ -60,6 +67,16 @@ class SourceOptions:
 def is_architecture(source: str) -> bool:
     """Whether SOURCE names an architecture or a TOML file rather than a finished network."""
     return not source.startswith("keras:") and Path(source).suffix.lower() not in KERAS_SUFFIXES
+
+
+def _no_options(source: str, options: SourceOptions, *names: str) -> None:
+    """Refuses options that do not act on a finished network."""
+    for name in names:
+        if getattr(options, name) not in (None, True):
+            raise UsageError(
+                f"--{'no-top' if name == 'top' else name} does not apply to {source}: the file holds a finished network",
+                "leave it away, or name an architecture",
+            )
 
 
 def load(source: str, options: SourceOptions) -> Source:
@@ -75,53 +92,47 @@ def load(source: str, options: SourceOptions) -> Source:
     if Path(source).suffix.lower() in (".tflite", ".lite", ".onnx"):
         raise ModelError(f"{source} is exported already", "give the Keras file it came from; bench, evaluate and ship take it as it is")
     if not is_architecture(source):
-        _refuse_options(source, options, "alpha", "resolution", "classes", "weights")
+        _no_options(source, options, "alpha", "resolution", "channels", "classes", "top", "weights")
         path = Path(source)
         model = load_keras_file(path)
         return Source(path.stem, model, None, None, random=False, record={"source": path.name, "kind": "keras-file", "sha256": sha256(path)})
-    spec = read_spec(source)
-    model = build(spec, alpha=options.alpha, resolution=options.resolution, classes=options.classes, seed=options.seed)
+    spec = spec_of(source)
+    model = build(
+        spec, alpha=options.alpha, resolution=options.resolution, channels=options.channels, classes=options.classes, top=options.top,
+        seed=options.seed,
+    )  # fmt: skip
     random = (options.weights or "random") == "random"
-    if not random:
-        load_weights(model, spec, options)
+    loaded = None if random else _loaded(model, spec, options)
     record = {
-        "source": source if not source.endswith(".toml") else Path(source).name,
+        "source": Path(source).name,
         "kind": "architecture",
         "architecture": spec.to_json(),
-        "alpha": 1.0 if options.alpha is None else options.alpha,
+        "alpha": spec.default_alpha if options.alpha is None else options.alpha,
         "resolution": options.resolution or spec.resolution,
+        "channels": options.channels or spec.channels,
         "classes": options.classes or spec.classes,
+        "top": options.top,
         "weights": Path(options.weights).name if options.weights else "random",
         "weights_sha256": sha256(Path(options.weights)) if options.weights and Path(options.weights).is_file() else None,
         "seed": options.seed,
+        "new": list(loaded.new) if loaded else [],
     }
-    return Source(display_name(spec, options.alpha, options.resolution), model, spec, spec_preprocessing(spec, options.resolution), random, record)
+    name = display_name(spec, options.alpha, options.resolution)
+    return Source(name, model, spec, spec_preprocessing(spec, options), random, record, loaded.notes() if loaded else ())
 
 
-def read_spec(source: str) -> ArchitectureSpec:
-    """The architecture that SOURCE names, by its name or by a path to a TOML file."""
-    return specs.read(Path(source) if source.endswith(".toml") else specs.find(source))
-
-
-def spec_preprocessing(spec: ArchitectureSpec, resolution: int | None) -> Preprocessing | None:
-    """From RGB bytes to an architecture's input: the shorter side to 8/7 of the resolution, as is usual, then the centre."""
-    colour = {1: "grey", 3: "rgb"}.get(spec.channels)
-    if colour is None:
+def spec_preprocessing(spec: ArchitectureSpec, options: SourceOptions) -> Preprocessing | None:
+    """From RGB bytes to an architecture's input: the shorter side to 8/7 of the resolution, as is usual, then the centre; None for no image."""
+    colour = {1: "grey", 3: "rgb"}.get(options.channels or spec.channels)
+    height, width = (options.resolution, options.resolution) if options.resolution else spec.resolution
+    if colour is None or not spec.scale or height != width:
         return None
-    side = resolution or spec.resolution
+    side = height
     return parse(f"resize={round(side * 8 / 7)},crop={side},scale={spec.scale},colour={colour}")
 
 
-def _refuse_options(source: str, options: SourceOptions, *names: str) -> None:
-    for name in names:
-        if getattr(options, name) is not None:
-            raise UsageError(
-                f"--{name} does not apply to {source}: the file holds a finished network", f"leave --{name} away, or name an architecture"
-            )
-
-
 def _application(source: str, options: SourceOptions) -> Source:
-    _refuse_options(source, options, "alpha")
+    _no_options(source, options, "alpha")
     require_keras()
     import keras
 
@@ -134,10 +145,12 @@ def _application(source: str, options: SourceOptions) -> Source:
     keras.utils.set_random_seed(options.seed)
     weights = "imagenet" if options.weights == "imagenet" else None
     arguments: dict[str, Any] = {"weights": weights}
-    if options.resolution is not None:
-        arguments["input_shape"] = (options.resolution, options.resolution, 3)
-    elif "MobileNetV3" in name or "ConvNeXt" in name:  # these leave the size open unless told
-        arguments["input_shape"] = (224, 224, 3)
+    if not options.top:
+        arguments["include_top"] = False
+    open_size = "MobileNetV3" in name or "ConvNeXt" in name or not options.top  # these leave the size open unless told
+    if options.resolution is not None or options.channels is not None or open_size:
+        side = options.resolution or 224
+        arguments["input_shape"] = (side, side, options.channels or 3)
     if options.classes is not None:
         arguments["classes"] = options.classes
     try:
@@ -145,7 +158,10 @@ def _application(source: str, options: SourceOptions) -> Source:
     except ValueError as error:
         raise SpecError(f"{source}: {str(error).splitlines()[0]}", "change --resolution, --classes or --weights") from error
     except Exception as error:
-        raise _no_download(error, f"the ImageNet weights of {name}") from error
+        raise ModelError(
+            f"the ImageNet weights of {name} could not be fetched: {str(error).splitlines()[0]}",
+            "connect to the network once, or load a file of the network as SOURCE",
+        ) from error
     record = {
         "source": source,
         "kind": "keras-application",
@@ -156,62 +172,36 @@ def _application(source: str, options: SourceOptions) -> Source:
     return Source(name.lower(), model, None, None, random=weights is None, record=record)
 
 
-def _no_download(error: Exception, what: str) -> ModelError:
-    return ModelError(f"{what} could not be fetched: {str(error).splitlines()[0]}", "connect to the network once, or give a file with --weights")
-
-
-def load_weights(model: Any, spec: ArchitectureSpec, options: SourceOptions) -> None:
-    """Loads `--weights` into an architecture, by order and shape.
-
-    Raises:
-        ModelError: The file cannot be read, or its weights do not fit.
-    """
+def _loaded(model: Any, spec: ArchitectureSpec, options: SourceOptions) -> Loaded:
+    """Puts `--weights` into an architecture, by order and shape."""
     given = options.weights or ""
     if given == "imagenet":
-        arrays = _imagenet_weights(spec, options)
+        arrays = _imagenet(spec, options)
         origin = f"the ImageNet weights of keras.applications.{spec.imagenet}"
     else:
-        path = Path(given)
-        if path.name.endswith(".weights.h5") or path.suffix.lower() not in KERAS_SUFFIXES:
-            raise ModelError(f"--weights {given} is no whole Keras model", "give imagenet, random, or a .keras or .h5 file that holds the model too")
-        arrays = load_keras_file(path).get_weights()
-        origin = given
-    wanted = model.get_weights()
-    squeezed = [tuple(side for side in array.shape if side != 1) for array in arrays]
-    fits = len(arrays) == len(wanted) and all(
-        ours.size == array.size and tuple(side for side in ours.shape if side != 1) == shape
-        for ours, array, shape in zip(wanted, arrays, squeezed, strict=False)
-    )
-    if not fits:
-        place = next((i for i, (a, b) in enumerate(zip(wanted, arrays, strict=False)) if a.size != b.size), min(len(wanted), len(arrays)))
-        detail = (
-            f"{len(arrays)} arrays for {len(wanted)}"
-            if len(arrays) != len(wanted)
-            else f"array {place} is {arrays[place].shape}, not {wanted[place].shape}"
-        )
-        raise ModelError(f"{origin} do not fit {spec.name}: {detail}", "check --alpha and --classes")
-    model.set_weights([array.reshape(ours.shape) for ours, array in zip(wanted, arrays, strict=True)])
+        arrays, origin = read_arrays(Path(given)), given
+    stem = next(layer.name for layer in model.layers if layer.weights)
+    return fit(model, arrays, origin, head=head_layers(spec) if options.top else (), stem=stem)
 
 
-def _imagenet_weights(spec: ArchitectureSpec, options: SourceOptions) -> list[Any]:
-    import keras
-
-    alpha, resolution = 1.0 if options.alpha is None else options.alpha, options.resolution or spec.resolution
+def _imagenet(spec: ArchitectureSpec, options: SourceOptions) -> list[Any]:
+    """What `keras.applications` has of this network, head and all unless none is wanted."""
+    alpha = spec.default_alpha if options.alpha is None else options.alpha
+    height, width = (options.resolution, options.resolution) if options.resolution else spec.resolution
     if not spec.imagenet:
         raise UsageError(f"there are no ImageNet weights for {spec.name}", "give a file with --weights, or take --weights random")
-    classes = options.classes or spec.classes
-    if alpha not in spec.imagenet_alphas or resolution not in spec.imagenet_resolutions or classes != spec.classes:
-        alphas, sides = (", ".join(map(str, values)) for values in (spec.imagenet_alphas, spec.imagenet_resolutions))
+    any_size = not spec.imagenet_resolutions
+    if alpha not in (spec.imagenet_alphas or (1.0,)) or not (any_size or (height == width and height in spec.imagenet_resolutions)):
+        sides = "any" if any_size else ", ".join(map(str, spec.imagenet_resolutions))
         raise SpecError(
-            f"there are no ImageNet weights for {spec.name} at alpha {alpha:g}, resolution {resolution} and {classes} classes",
-            f"alphas: {alphas}; resolutions: {sides}; {spec.classes} classes",
+            f"there are no ImageNet weights for {spec.name} at alpha {alpha:g} and resolution {height}",
+            f"alphas: {', '.join(map(str, spec.imagenet_alphas or (1.0,)))}; resolutions: {sides}",
         )
-    try:
-        network = getattr(keras.applications, spec.imagenet)(input_shape=(resolution, resolution, 3), alpha=alpha, weights="imagenet")
-    except Exception as error:
-        raise _no_download(error, "the ImageNet weights") from error
-    weights: list[Any] = network.get_weights()
-    return weights
+    side = spec.resolution[0] if any_size else height
+    arguments = {"input_shape": (side, side, 3), **dict(spec.imagenet_arguments)}
+    if spec.alpha:
+        arguments["alpha"] = alpha
+    return imagenet_arrays(spec.imagenet, arguments, top=options.top)
 
 
 def input_shapes(source: Source) -> dict[str, tuple[int, ...]]:

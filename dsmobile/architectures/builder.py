@@ -1,4 +1,4 @@
-"""From a spec to a Keras model, at any width multiplier, resolution, number of channels and classes."""
+"""From a spec to a Keras model, at any width multiplier, resolution, number of channels and classes, with its head or without."""
 
 from __future__ import annotations
 
@@ -6,26 +6,32 @@ from typing import Any
 
 from dsmobile.architectures.backend import require_keras
 from dsmobile.architectures.blocks import BLOCKS
-from dsmobile.architectures.spec import ArchitectureSpec, Row
+from dsmobile.architectures.blocks.pen import Pen
+from dsmobile.architectures.blocks.registry import WIDENED
+from dsmobile.architectures.spec import AlphaRule, ArchitectureSpec, Row
 from dsmobile.errors import SpecError, UsageError
 
 _LARGEST_RESOLUTION = 2048
 _LARGEST_ALPHA = 8.0
-_MOST_PARAMETERS = 400_000_000
 
 
-def build(spec: ArchitectureSpec, *, alpha: float | None = None, resolution: int | None = None, classes: int | None = None, seed: int = 0) -> Any:
+def build(
+    spec: ArchitectureSpec, *, alpha: float | None = None, resolution: int | None = None, channels: int | None = None,
+    classes: int | None = None, top: bool = True, seed: int = 0,
+) -> Any:  # fmt: skip
     """Builds the network with seeded random weights.
 
     Args:
         spec: The architecture.
-        alpha: Width multiplier; None is 1.
+        alpha: Width multiplier; None is the spec's.
         resolution: Height and width of the input in pixels; None is the spec's.
+        channels: Channels of the input; None is the spec's.
         classes: Classes of the head; None is the spec's.
+        top: Whether the head follows; without it the body's last map is the output.
         seed: Of the weights.
 
     Returns:
-        A functional `keras.Model`; input (batch, resolution, resolution, channels), output (batch, classes), probabilities.
+        A functional `keras.Model`; input (batch, height, width, channels), output (batch, classes), probabilities.
 
     Raises:
         SpecError: A value is out of range, or the shapes do not fit the strides.
@@ -33,56 +39,74 @@ def build(spec: ArchitectureSpec, *, alpha: float | None = None, resolution: int
         MissingExtraError: Keras is not installed.
     """
     alpha = _checked_alpha(spec, alpha)
-    resolution = spec.resolution if resolution is None else resolution
+    height, width = spec.resolution if resolution is None else (resolution, resolution)
+    channels = spec.channels if channels is None else channels
     classes = spec.classes if classes is None else classes
-    smallest = max(spec.total_stride, 1)
-    if not smallest <= resolution <= _LARGEST_RESOLUTION:
+    if not 1 <= min(height, width) <= max(height, width) <= _LARGEST_RESOLUTION or (resolution is not None and resolution < spec.total_stride):
         raise SpecError(
             f"resolution {resolution} is out of range for {spec.name}",
-            f"give {smallest} to {_LARGEST_RESOLUTION} pixels: its strides make one pixel of {smallest}",
+            f"give {spec.total_stride} to {_LARGEST_RESOLUTION} pixels: its strides make one pixel of {spec.total_stride}",
         )
     if not 1 <= classes <= 100_000:
         raise SpecError(f"{classes} classes are out of range", "give 1 to 100000 classes")
+    if not 1 <= channels <= 1024:
+        raise SpecError(f"{channels} channels are out of range", "give 1 to 1024 channels")
     require_keras()
     import keras
 
     keras.utils.set_random_seed(seed)
-    x = inputs = keras.Input((resolution, resolution, spec.channels), name="image")
-    rows = _repeated(spec.body) + _repeated(spec.head)
-    parameters = 0
-    for number, (block, arguments) in enumerate(rows, 1):
-        if "filters" in arguments:
-            arguments["filters"] = _filters(spec, int(arguments["filters"]), alpha)
-            parameters += int(arguments["filters"]) * int(x.shape[-1])
-        if parameters > _MOST_PARAMETERS:
-            raise SpecError(f"{spec.name} at alpha {alpha} has over {_MOST_PARAMETERS:,} parameters", "lower alpha or the filters")
-        if block == "classifier":
-            arguments["classes"] = classes
-        name = block if number > len(rows) - len(spec.head) else f"{block}_{number}"
+    x = inputs = keras.Input((height, width, channels), name="image")
+    rule = spec.alpha or AlphaRule()
+    pen = Pen("", classes, lambda wanted: AlphaRule(rule.round_to, rule.minimum).filters(wanted, 1.0))
+    body = _written_out(spec, spec.body)
+    for number, (row, arguments) in enumerate(body + (_written_out(spec, spec.head) if top else []), 1):
+        for key in WIDENED:
+            if key in arguments:
+                arguments[key] = _filters(spec, row, int(arguments[key]), alpha)
+        pen.name = f"{row.block}_{number}" if number <= len(body) else _head_name(spec, row, number - len(body))
         try:
-            x = BLOCKS[block](x, name, **arguments)
+            x = BLOCKS[row.block](pen, x, **arguments)
         except ValueError as error:
             raise SpecError(
-                f"{spec.name}: row {number} ({block}) does not fit a map of {tuple(x.shape[1:])}: {str(error).splitlines()[0]}",
-                "raise the resolution, or lower the strides and kernels",
+                f"{spec.name}: row {number} ({row.block}) does not fit a map of {tuple(x.shape[1:])}: {str(error).splitlines()[0]}",
+                "raise the resolution, or change the strides, kernels or the order of the rows",
             ) from error
         if 0 in x.shape[1:]:
-            raise SpecError(f"{spec.name}: nothing is left of the map after row {number} ({block})", "raise the resolution, or lower the strides")
+            raise SpecError(f"{spec.name}: nothing is left of the map after row {number} ({row.block})", "raise the resolution, or lower the strides")
+    if top and len(x.shape) != 2:
+        raise SpecError(f"{spec.name}: the classifier sees a map of {tuple(x.shape[1:-1])}", 'put { block = "global_average_pool" } before it')
     return keras.Model(inputs, x, name=spec.name)
+
+
+def head_layers(spec: ArchitectureSpec) -> tuple[str, ...]:
+    """Names of the head's rows: a file of weights may lack them, or hold another number of classes."""
+    return tuple(_head_name(spec, row, number) for number, (row, _) in enumerate(_written_out(spec, spec.head), 1))
 
 
 def display_name(spec: ArchitectureSpec, alpha: float | None, resolution: int | None) -> str:
     """The name that artifacts carry: `mobilenet_v1`, or `mobilenet_v1_0.5_160` away from the defaults."""
-    width = 1.0 if alpha is None else alpha
-    side = spec.resolution if resolution is None else resolution
-    return spec.name if (width, side) == (1.0, spec.resolution) else f"{spec.name}_{width:g}_{side}"
+    width = spec.default_alpha if alpha is None else alpha
+    sides = spec.resolution if resolution is None else (resolution, resolution)
+    return spec.name if (width, sides) == (spec.default_alpha, spec.resolution) else f"{spec.name}_{width:g}_{side_text(sides)}"
+
+
+def side_text(sides: tuple[int, int]) -> str:
+    """`224`, or `49x10` where height and width differ."""
+    return str(sides[0]) if sides[0] == sides[1] else f"{sides[0]}x{sides[1]}"
+
+
+def _head_name(spec: ArchitectureSpec, row: Row, number: int) -> str:
+    """A head's layers go by their block's name, numbered where it comes twice."""
+    once = [other.block for other, _ in _written_out(spec, spec.head)].count(row.block) == 1
+    inside = any(other.block == row.block for other in spec.body)
+    return row.block if once and not inside else f"head_{row.block}_{number}"
 
 
 def _checked_alpha(spec: ArchitectureSpec, alpha: float | None) -> float:
     if alpha is None:
-        return 1.0
+        return spec.default_alpha
     if spec.alpha is None:
-        raise UsageError(f"{spec.name} has no rule for alpha", "leave --alpha away, or add an [alpha] table to its file")
+        raise UsageError(f"{spec.name} has no rule for alpha", "leave --alpha away, or add an alpha table to its file")
     if not 0.0 < alpha <= _LARGEST_ALPHA:
         raise SpecError(
             f"alpha {alpha:g} is out of range",
@@ -91,8 +115,8 @@ def _checked_alpha(spec: ArchitectureSpec, alpha: float | None) -> float:
     return alpha
 
 
-def _filters(spec: ArchitectureSpec, filters: int, alpha: float) -> int:
-    if spec.alpha is None or alpha == 1.0:
+def _filters(spec: ArchitectureSpec, row: Row, filters: int, alpha: float) -> int:
+    if spec.alpha is None or alpha == 1.0 or row.widens == "never" or (row.widens == "above 1" and alpha < 1.0):
         return filters
     scaled = spec.alpha.filters(filters, alpha)
     if scaled < spec.alpha.minimum:
@@ -100,13 +124,13 @@ def _filters(spec: ArchitectureSpec, filters: int, alpha: float) -> int:
     return scaled
 
 
-def _repeated(rows: tuple[Row, ...]) -> list[tuple[str, dict[str, Any]]]:
+def _written_out(spec: ArchitectureSpec, rows: tuple[Row, ...]) -> list[tuple[Row, dict[str, Any]]]:
     """Rows with their repeats written out; a stride acts once."""
-    written: list[tuple[str, dict[str, Any]]] = []
+    written: list[tuple[Row, dict[str, Any]]] = []
     for row in rows:
-        for turn in range(row.repeats):
+        for turn in range(spec.repeats(row)):
             arguments: dict[str, Any] = dict(row.arguments)
             if turn and "stride" in arguments:
                 arguments["stride"] = 1
-            written.append((row.block, arguments))
+            written.append((row, arguments))
     return written

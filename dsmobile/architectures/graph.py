@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from dsmobile.errors import ModelError
@@ -96,11 +98,23 @@ class Graph:
 
     def consumers(self, value: Value) -> list[Call]:
         """The calls that take a value."""
-        return [call for call in self.calls if value in call.inputs]
+        return list(self._consumers.get(value.key, ()))
 
     def producer(self, value: Value) -> Call | None:
         """The call that gives a value; None for an input."""
-        return next((call for call in self.calls if value in call.outputs), None)
+        return self._producers.get(value.key)
+
+    @cached_property
+    def _consumers(self) -> dict[int, list[Call]]:
+        taken: dict[int, list[Call]] = {}
+        for call in self.calls:
+            for key in {value.key for value in call.inputs}:
+                taken.setdefault(key, []).append(call)
+        return taken
+
+    @cached_property
+    def _producers(self) -> dict[int, Call]:
+        return {value.key: call for call in self.calls for value in call.outputs}
 
 
 Replacement = Callable[[Call, list[Any]], tuple[Any, ...] | None]
@@ -137,7 +151,32 @@ def read_graph(model: Any) -> Graph:
     known = {id(tensor): reader.value(tensor) for tensor in model.inputs}
     inputs = tuple(known[id(tensor)] for tensor in model.inputs)
     reader.read(model, known)
-    return Graph(model.name, inputs, tuple(known[id(tensor)] for tensor in model.outputs), tuple(reader.calls))
+    graph = Graph(model.name, inputs, tuple(known[id(tensor)] for tensor in model.outputs), tuple(reader.calls))
+    values = [value for call in graph.calls for value in call.outputs]
+    if all(None not in value.shape for value in inputs) and any(None in value.shape for value in values):
+        return _sized(graph)
+    return graph
+
+
+def _sized(graph: Graph) -> Graph:
+    """The graph with the sizes that its inputs give to a nested model whose own sizes are open."""
+    import keras
+
+    sized = {value.key: value for value in graph.inputs}
+    calls = []
+    for call in graph.calls:
+        inputs = tuple(sized[value.key] for value in call.inputs)
+        if any(None in value.shape for value in call.outputs):
+            tensors = [keras.KerasTensor((1, *new.shape), old.dtype) for new, old in zip(inputs, call._node.input_tensors, strict=True)]
+            given = {id(old): new for old, new in zip(call._node.input_tensors, tensors, strict=True)}
+            arguments, keywords = call._node.arguments.fill_in(given)
+            specs = keras.tree.flatten(call.layer.compute_output_spec(*arguments, **keywords))
+            outputs = tuple(Value(value.key, tuple(spec.shape[1:])) for value, spec in zip(call.outputs, specs, strict=True))
+        else:
+            outputs = call.outputs
+        sized.update((value.key, value) for value in outputs)
+        calls.append(replace(call, inputs=inputs, outputs=outputs))
+    return Graph(graph.name, graph.inputs, tuple(sized[value.key] for value in graph.outputs), tuple(calls))
 
 
 class _Reader:
@@ -195,26 +234,35 @@ def rebuild(model: Any, replace: Replacement, name: str) -> Any:
         if outputs is None:
             outputs = call.apply(_copy(call.layer, copies), inputs)
         tensors.update((value.key, tensor) for value, tensor in zip(call.outputs, outputs, strict=True))
-    built = keras.Model(fresh, [tensors[value.key] for value in graph.outputs], name=name)
+    ends = [tensors[value.key] for value in graph.outputs]
+    built = keras.Model(_named_as(model.input, fresh), _named_as(model.output, ends), name=name)
     for call in graph.calls:
-        copy = copies.get(id(call.layer))
-        if copy is not None and isinstance(copy, keras.Layer) and copy.weights:
-            copy.set_weights(call.layer.get_weights())
-            if hasattr(copy, "finalize_state"):  # Normalization computes with numbers that it derives from its weights
-                copy.finalize_state()
+        made = copies.get(id(call.layer))
+        if made is not None and isinstance(made, keras.Layer) and made.weights:
+            made.set_weights(call.layer.get_weights())
+            if hasattr(made, "finalize_state"):  # Normalization computes with numbers that it derives from its weights
+                made.finalize_state()
     return built
 
 
+def _named_as(structure: Any, tensors: list[Any]) -> Any:
+    """Tensors under the names that a model gives its inputs or outputs, where it gives them names."""
+    import keras
+
+    return keras.tree.pack_sequence_as(structure, tensors) if isinstance(structure, dict) else tensors
+
+
 def _copy(layer: Any, copies: dict[int, Any]) -> Any:
-    """A fresh layer, once for each layer; nested models may hold layers of one name, which one model may not."""
+    """A fresh layer or operator, once for each; nested models may hold two of one name, which one model may not."""
     import keras
 
     if id(layer) not in copies:
-        if not isinstance(layer, keras.Layer):
-            copies[id(layer)] = layer
-            return layer
-        taken = {copy.name for copy in copies.values()}
-        copies[id(layer)] = type(layer).from_config({**layer.get_config(), "name": free_name(layer.name, taken)})
+        name = free_name(layer.name, {made.name for made in copies.values()})
+        if isinstance(layer, keras.Layer):
+            copies[id(layer)] = type(layer).from_config({**layer.get_config(), "name": name})
+        else:
+            copies[id(layer)] = copy(layer)
+            vars(copies[id(layer)]).update(name=name, _inbound_nodes=[], _outbound_nodes=[])
     return copies[id(layer)]
 
 

@@ -11,6 +11,10 @@ and activations may stand between.
 (c) unpaired: else, a squeeze-excite in between or nothing to pair with: a full K x K convolution of its own width: 1/M.
     Worked: K = 3, M = 16, 56 x 56: 9 * 16 * 3136 against 9 * 16 * 16 * 3136 = 1/16 = 0.0625.
 
+A layer that is called at several places is looked at place by place. A value that more than one call needs, or that the model gives out, cannot
+go: its two sides are no pair. A layer normalization mixes the channels, so that nothing may be joined across it: ConvNeXt's blocks are (c).
+With a depth multiplier m every depthwise channel costs m times: (a) s^2/(m K^2) + 1/M, (b) m (1/N + 1/K^2), (c) 1/M as before.
+
 Source of the ratio of (b): MobileNets, arXiv:1704.04861, section 3.1; of (a): EfficientNet-EdgeTPU's Fused-MBConv, arXiv:2104.00298, section 3.3.
 """
 
@@ -18,16 +22,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
+from dsmobile.architectures.convolutions import (
+    SEPARABLE,
+    channel_axis,
+    inputs_of,
+    is_depthwise,
+    is_linear,
+    is_pointwise,
+    multiplier_of,
+    outputs_of,
+    positions_of,
+)  # fmt: skip
 from dsmobile.architectures.cost import call_macs
 from dsmobile.architectures.graph import Call, Graph
-
-_ACTIVATIONS = frozenset({"Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Relu", "Relu6", "Silu", "HardSwish", "HardSigmoid", "Sigmoid", "Tanh"})
-_PADDING = frozenset({"ZeroPadding2D", "ZeroPadding1D"})
-_PASSED = _ACTIVATIONS | _PADDING | {"BatchNormalization", "Dropout"}
-DEPTHWISE = frozenset({"DepthwiseConv2D", "DepthwiseConv1D"})
-SEPARABLE = frozenset({"SeparableConv2D", "SeparableConv1D"})
+from dsmobile.architectures.passages import PADDING, Passage, follow, is_activated, is_affine
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,7 @@ class Pair:
         separable_parameters: Kernels of the two.
         standard_parameters: Kernel of the convolution that replaces them.
         formula: The ratio in letters and numbers.
-        formula_ratio: The ratio by the formula.
+        formula_ratio: The ratio by the formula; the count differs a little where a stride does not divide the map.
     """
 
     name: str
@@ -67,157 +76,118 @@ class Pair:
 
     @property
     def linear(self) -> bool:
-        """Whether nothing non-linear stands between the two of a merged pair, so that one kernel computes the same."""
-        if self.rule != "merged":
+        """Whether one kernel computes the same: nothing non-linear stands between the two, and no constant is added before a padding."""
+        if self.pointwise is None:
+            return True
+        first = self.pointwise if self.rule == "fused" else self.depthwise
+        if not is_linear(first.layer) or not all(self._joins(call) for call in self.between):
             return False
-        inner = self.depthwise.kind in SEPARABLE or is_linear(self.depthwise.layer)
-        return inner and all(call.kind in ("BatchNormalization", "Dropout") or _passes(call) for call in self.between)
+        kinds = [call.kind for call in self.between]
+        padded = next((place for place, kind in enumerate(kinds) if kind in PADDING), None)
+        if self.rule == "fused":
+            padding = padded is not None or self.depthwise.layer.padding != "valid"
+            return not padding or not (first.layer.use_bias or "BatchNormalization" in kinds)
+        constant = self.pointwise.layer.use_bias or not is_linear(self.pointwise.layer) or "BatchNormalization" in kinds[padded:]
+        return padded is None or not constant
+
+    @property
+    def adds_a_constant(self) -> bool:
+        """Whether the first of the two, or what stands between, adds something to every channel."""
+        first = self.pointwise if self.rule == "fused" else self.depthwise
+        alone = self.pointwise is None
+        return not alone and bool((first and first.layer.use_bias) or any(call.kind == "BatchNormalization" for call in self.between))
+
+    def _joins(self, call: Call) -> bool:
+        if call.kind in PADDING:
+            return call.kind != "Pad"
+        axis = getattr(call.layer, "axis", -1) if call.kind == "BatchNormalization" else channel_axis(self.depthwise)
+        return is_affine(call) and axis % (len(call.input_shape) + 1) == channel_axis(self.depthwise)
 
 
 def find_pairs(graph: Graph) -> list[Pair]:
-    """All pairs of a graph, in its order."""
+    """All pairs of a graph, in its order; a shared layer once for each place.
+
+    Raises:
+        ModelError: The height or width of a map is not fixed.
+    """
+    expansions = {
+        id(found.end): Passage(call, found.calls, found.excited)
+        for call in graph.calls
+        if is_pointwise(call) and (found := follow(graph, call.outputs[0], is_depthwise))
+    }
     used: set[int] = set()
-    return [_pair(graph, call, used) for call in graph.calls if call.kind in DEPTHWISE | SEPARABLE]
+    pairs: list[Pair] = []
+    for call in graph.calls:
+        if call.kind in SEPARABLE:
+            pairs.append(_merged(call, None, ()))
+        elif is_depthwise(call):
+            pairs.append(_pair(graph, call, expansions.get(id(call)), used))
+    return pairs
 
 
-def is_linear(layer: Any) -> bool:
-    """Whether a layer has no activation of its own."""
-    import keras
+def _pair(graph: Graph, depthwise: Call, before: Passage | None, used: set[int]) -> Pair:
+    """Applies the rules; `used` holds the pointwise calls that are taken."""
+    after = follow(graph, depthwise.outputs[0], is_pointwise)
+    after = after if after and channel_axis(after.end) == channel_axis(depthwise) else None
+    fits = before and not before.excited and id(before.end) not in used and channel_axis(before.end) == channel_axis(depthwise)
+    if before and fits and after and is_linear(after.end.layer) and not is_activated(graph, after.end.outputs[0]):
+        used.add(id(before.end))
+        return _fused(depthwise, before)
+    if after and not after.excited and id(after.end) not in used:
+        used.add(id(after.end))
+        return _merged(depthwise, after.end, after.calls)
+    return _unpaired(depthwise)
 
-    return getattr(layer, "activation", None) in (None, keras.activations.linear)
 
-
-def _passes(call: Call) -> bool:
-    """Whether a call changes nothing: a linear activation."""
-    return call.kind == "Activation" and is_linear(call.layer)
-
-
-def _pair(graph: Graph, depthwise: Call, used: set[int]) -> Pair:
-    layer = depthwise.layer
-    kernel = prod(layer.kernel_size)
-    side = max(layer.kernel_size)
-    inputs = int(depthwise.input_shape[-1] or 0)
-    own = call_macs(depthwise) or 0
-    positions = prod(side or 0 for side in depthwise.output_shape[:-1])
-    if depthwise.kind in SEPARABLE:
-        outputs = layer.filters
-        standard = kernel * inputs * outputs * positions
-        kernels = kernel * inputs * layer.depth_multiplier + inputs * layer.depth_multiplier * outputs
-        formula, ratio = _merged_formula(kernel, side, outputs, layer.depth_multiplier)
-        return Pair(layer.name, "merged", depthwise, None, (), own, standard, kernels, kernel * inputs * outputs, formula, ratio)
-
-    width = inputs * layer.depth_multiplier
-    after, between_after, excited = _pointwise_after(graph, depthwise)
-    before, between_before = _pointwise_before(graph, depthwise)
-    if after and before and id(before.layer) not in used and _is_linear_bottleneck(graph, after):
-        used.add(id(before.layer))
-        expanded = int(before.input_shape[-1] or 0)
-        stride = layer.strides[0]
-        standard = kernel * expanded * width * positions
-        return Pair(
-            layer.name, "fused", depthwise, before, between_before,
-            own + (call_macs(before) or 0), standard, kernel * width + expanded * inputs, kernel * expanded * width,
-            f"s^2/K^2 + 1/M = {stride}^2/{side}^2 + 1/{expanded}", stride**2 / kernel + 1 / expanded,
-        )  # fmt: skip
-    if after and not excited and id(after.layer) not in used and all(call.kind not in _PADDING for call in between_after):
-        used.add(id(after.layer))
-        outputs = after.layer.filters
-        formula, ratio = _merged_formula(kernel, side, outputs, layer.depth_multiplier)
-        return Pair(
-            layer.name, "merged", depthwise, after, between_after,
-            own + (call_macs(after) or 0), kernel * inputs * outputs * positions, kernel * width + width * outputs, kernel * inputs * outputs,
-            formula, ratio,
-        )  # fmt: skip
+def _fused(depthwise: Call, before: Passage) -> Pair:
+    layer, expansion = depthwise.layer, before.end
+    area, multiplier, stride = prod(layer.kernel_size), multiplier_of(depthwise), prod(layer.strides)
+    inputs, width, outputs = inputs_of(expansion), inputs_of(depthwise), outputs_of(depthwise)
+    many = "" if multiplier == 1 else f"{multiplier} "
     return Pair(
-        layer.name,
-        "unpaired",
-        depthwise,
-        None,
-        (),
-        own,
-        own * inputs,
-        kernel * width,
-        kernel * inputs * width,
-        f"1/M = 1/{inputs}",
-        1 / inputs,
-    )
+        layer.name, "fused", depthwise, expansion, before.calls,
+        (call_macs(depthwise) or 0) + (call_macs(expansion) or 0), area * inputs * outputs * positions_of(depthwise),
+        area * outputs + inputs * width, area * inputs * outputs,
+        f"{_power('s', layer.strides)}/{_over(many and 'm ', _power('K', layer.kernel_size))} + 1/M"
+        f" = {_value(layer.strides)}/{_over(many, _value(layer.kernel_size))} + 1/{inputs}",
+        stride / (multiplier * area) + 1 / inputs,
+    )  # fmt: skip
 
 
-def _merged_formula(kernel: int, side: int, outputs: int, multiplier: int) -> tuple[str, float]:
-    if multiplier != 1:
-        return f"m (1/N + 1/K^2) = {multiplier} (1/{outputs} + 1/{side}^2)", multiplier * (1 / outputs + 1 / kernel)
-    return f"1/N + 1/K^2 = 1/{outputs} + 1/{side}^2", 1 / outputs + 1 / kernel
+def _merged(depthwise: Call, pointwise: Call | None, between: tuple[Call, ...]) -> Pair:
+    layer = depthwise.layer
+    area, multiplier = prod(layer.kernel_size), multiplier_of(depthwise)
+    inputs, outputs = inputs_of(depthwise), outputs_of(pointwise or depthwise)
+    letters, numbers = f"1/N + 1/{_power('K', layer.kernel_size)}", f"1/{outputs} + 1/{_value(layer.kernel_size)}"
+    return Pair(
+        layer.name, "merged", depthwise, pointwise, between,
+        (call_macs(depthwise) or 0) + (call_macs(pointwise) or 0 if pointwise else 0), area * inputs * outputs * positions_of(depthwise),
+        (area + outputs) * inputs * multiplier, area * inputs * outputs,
+        f"{letters} = {numbers}" if multiplier == 1 else f"m ({letters}) = {multiplier} ({numbers})",
+        multiplier * (1 / outputs + 1 / area),
+    )  # fmt: skip
 
 
-def _is_pointwise(call: Call) -> bool:
-    layer = call.layer
-    return call.kind in ("Conv2D", "Conv1D") and set(layer.kernel_size) == {1} and set(layer.strides) == {1} and layer.groups == 1
+def _unpaired(depthwise: Call) -> Pair:
+    inputs, kernels = inputs_of(depthwise), prod(depthwise.layer.kernel_size) * outputs_of(depthwise)
+    macs = call_macs(depthwise) or 0
+    name, formula = depthwise.layer.name, f"1/M = 1/{inputs}"
+    return Pair(name, "unpaired", depthwise, None, (), macs, macs * inputs, kernels, kernels * inputs, formula, 1 / inputs)
 
 
-def _pointwise_after(graph: Graph, depthwise: Call) -> tuple[Call | None, tuple[Call, ...], bool]:
-    """The pointwise after a depthwise convolution, what stands between, and whether a squeeze-excite is part of that."""
-    between: list[Call] = []
-    excited = False
-    value = depthwise.outputs[0]
-    while value not in graph.outputs:
-        consumers = graph.consumers(value)
-        gate = _squeeze_excite(graph, consumers)
-        if gate is not None:
-            excited, value = True, gate.outputs[0]
-            continue
-        if len(consumers) != 1:
-            break
-        if _is_pointwise(consumers[0]):
-            return consumers[0], tuple(between), excited
-        if consumers[0].kind not in _PASSED:
-            break
-        between.append(consumers[0])
-        value = consumers[0].outputs[0]
-    return None, (), False
+def _power(letter: str, sides: tuple[int, ...]) -> str:
+    """The product of a kernel's sides or of strides in letters: `K^2`, `K` in one dimension, `Kh*Kw` where they differ."""
+    if len(sides) == 1:
+        return letter
+    return f"{letter}^{len(sides)}" if len(set(sides)) == 1 else "*".join(f"{letter}{axis}" for axis in "dhw"[-len(sides) :])
 
 
-def _squeeze_excite(graph: Graph, consumers: list[Call]) -> Call | None:
-    """The multiplication that ends a squeeze-excite: a pooled copy of a value, through a chain, scales it."""
-    gates = [call for call in consumers if call.kind == "Multiply"]
-    if len(gates) != 1 or len(consumers) != 2:
-        return None
-    branch = next(call for call in consumers if call is not gates[0])
-    if "Pool" not in branch.kind and branch.kind != "Mean":
-        return None
-    for _ in range(12):
-        following = graph.consumers(branch.outputs[0])
-        if following == [gates[0]]:
-            return gates[0]
-        if len(following) != 1:
-            # a hard sigmoid or swish written out uses its input twice and multiplies
-            return None
-        branch = following[0]
-    return None
+def _value(sides: tuple[int, ...]) -> str:
+    """The same in numbers: `3^2`, `3`, `(5*1)`."""
+    if len(sides) == 1:
+        return str(sides[0])
+    return f"{sides[0]}^{len(sides)}" if len(set(sides)) == 1 else f"({'*'.join(map(str, sides))})"
 
 
-def _pointwise_before(graph: Graph, depthwise: Call) -> tuple[Call | None, tuple[Call, ...]]:
-    between: list[Call] = []
-    value = depthwise.inputs[0]
-    while len(graph.consumers(value)) == 1 and value not in graph.outputs:
-        call = graph.producer(value)
-        if call is None:
-            break
-        if _is_pointwise(call):
-            return call, tuple(reversed(between))
-        if call.kind not in _PASSED:
-            break
-        between.append(call)
-        value = call.inputs[0]
-    return None, ()
-
-
-def _is_linear_bottleneck(graph: Graph, pointwise: Call) -> bool:
-    if not is_linear(pointwise.layer):
-        return False
-    value = pointwise.outputs[0]
-    while True:
-        consumers = graph.consumers(value)
-        if len(consumers) == 1 and consumers[0].kind == "BatchNormalization":
-            value = consumers[0].outputs[0]
-            continue
-        return not any(call.kind in _ACTIVATIONS and not _passes(call) for call in consumers)
+def _over(many: str, text: str) -> str:
+    return f"({many}{text})" if many else text

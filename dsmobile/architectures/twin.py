@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from math import sqrt
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from dsmobile.architectures.builder import build
+from dsmobile.architectures.composition import compose, normalization
+from dsmobile.architectures.convolutions import DEPTHWISE, SEPARABLE, outputs_of
 from dsmobile.architectures.cost import cost
-from dsmobile.architectures.graph import Call, free_name, read_graph, rebuild
-from dsmobile.architectures.pairs import SEPARABLE, Pair, find_pairs
+from dsmobile.architectures.graph import Call, Graph, free_name, read_graph, rebuild
+from dsmobile.architectures.pairs import Pair, find_pairs
+from dsmobile.architectures.passages import PADDING
 from dsmobile.architectures.spec import ArchitectureSpec
+from dsmobile.architectures.width import widened, widths
 from dsmobile.errors import ModelError, SpecError
 
+__all__ = [
+    "BY_RULE", "BY_WIDTH", "FARTHEST", "KINDS", "Match", "Twin", "compose", "match_by_rule", "match_by_width", "matching_alpha", "nearest_alpha",
+    "normalization", "standard_cost", "standard_twin", "widened_twin",
+]  # fmt: skip
 FARTHEST = 0.05
 KINDS = ("standard", "same-macs", "same-parameters")
-Kernel = npt.NDArray[np.float64]
+_FIGURES = ("same-macs", "same-parameters")
+_NARROWEST, _WIDEST = 1e-3, 8.0
 
 
 @dataclass(frozen=True)
@@ -26,7 +34,7 @@ class Twin:
 
     Args:
         model: The Keras model.
-        pairs: What was replaced, in the separable network.
+        pairs: What was replaced, in the separable network, place by place.
         composed: Layers whose weights were composed from the pair's: the same function.
         fresh: Layers that have no weights from the source yet.
     """
@@ -45,144 +53,234 @@ class Twin:
 def standard_twin(model: Any) -> Twin:
     """Replaces every depthwise convolution by a standard one, with composed weights where the pair is linear.
 
-    W[k, l, c, n] = sum over m of D[k, l, c, m] P[c, m, n], with a batch normalization in between taken into D and the bias.
+    Where layers are shared between places, so are the standard convolutions: one for each combination of depthwise, pointwise and rule, and,
+    where weights are composed, of the batch normalizations in between.
 
     Args:
         model: A functional `keras.Model`.
 
     Raises:
-        ModelError: It has no depthwise convolution, or shares one between several places.
+        ModelError: It has no depthwise convolution, or one inside another layer, where it cannot be reached.
+    """
+    graph = read_graph(model)
+    pairs = find_pairs(graph)
+    _refuse_hidden(graph)
+    if not pairs:
+        raise ModelError(f"{model.name} has no depthwise or separable convolution", "there is nothing to replace: leave --twin away")
+    plan = {call.outputs[0].key: (pair, standard) for pair in pairs for call, standard in _changes(pair)}
+    taken = {call.layer.name for call in graph.calls if call.outputs[0].key not in plan}
+    made: dict[tuple[Any, ...], tuple[Pair, Any]] = {}
+
+    def replace(call: Call, inputs: list[Any]) -> tuple[Any, ...] | None:
+        if call.outputs[0].key not in plan:
+            return None
+        pair, standard = plan[call.outputs[0].key]
+        if not standard:
+            return (inputs[0],)
+        if _combination(pair) not in made:
+            last = _last(pair)
+            wanted = last.layer.name if last.outputs[0] in graph.outputs else f"{last.layer.name}_standard"  # outputs keep their names
+            made[_combination(pair)] = (pair, _standard_layer(pair, free_name(wanted, taken)))
+        layer = made[_combination(pair)][1]
+        taken.add(layer.name)
+        return (layer(inputs[0]),)
+
+    twin = rebuild(model, replace, f"{model.name}_twin")
+    for pair, layer in made.values():
+        if pair.linear:
+            kernel, bias = compose(pair)
+            layer.set_weights([kernel, bias] if layer.use_bias else [kernel])
+    composed = tuple(layer.name for pair, layer in made.values() if pair.linear)
+    return Twin(twin, tuple(pairs), composed, tuple(layer.name for pair, layer in made.values() if not pair.linear))
+
+
+def standard_cost(model: Any) -> tuple[int, int]:
+    """MACs and parameters of a model's standard twin, without making it.
+
+    Raises:
+        ModelError: As `standard_twin`.
     """
     graph = read_graph(model)
     pairs = find_pairs(graph)
     if not pairs:
         raise ModelError(f"{model.name} has no depthwise or separable convolution", "there is nothing to replace: leave --twin away")
-    layers = [id(layer) for pair in pairs for layer in (pair.depthwise.layer, *([pair.pointwise.layer] if pair.pointwise else []))]
-    if len(set(layers)) != len(layers):
-        raise ModelError(f"{model.name} shares a depthwise or pointwise layer between several places", "give each place a layer of its own")
-    plan = {call: (pair, standard) for pair in pairs for call, standard in _changes(pair).items()}
-    added: dict[str, tuple[Pair, Any]] = {}
-
-    def replace(call: Call, inputs: list[Any]) -> tuple[Any, ...] | None:
-        found = next(((pair, standard) for planned, (pair, standard) in plan.items() if planned.outputs == call.outputs), None)
-        if found is None:
-            return None
-        pair, standard = found
-        if not standard:
-            return tuple(inputs)
-        layer = _standard_layer(pair, set(added))
-        added[layer.name] = (pair, layer)
-        return (layer(inputs[0]),)
-
-    twin = rebuild(model, replace, f"{model.name}_twin")
-    composed = [name for name, (pair, _) in added.items() if pair.linear]
-    for name in composed:
-        pair, layer = added[name]
-        kernel, bias = compose(pair)
-        layer.set_weights([kernel, bias] if layer.use_bias else [kernel])
-    return Twin(twin, tuple(pairs), tuple(composed), tuple(name for name in added if name not in composed))
+    changed = {call.outputs[0].key for pair in pairs for call, _ in _changes(pair)}
+    kept = {id(call.layer): call.layer for call in graph.calls if call.outputs[0].key not in changed}
+    parameters = sum(layer.count_params() for layer in kept.values() if hasattr(layer, "count_params"))
+    for pair in {_combination(pair): pair for pair in pairs}.values():
+        parameters += pair.standard_parameters + (outputs_of(_last(pair)) if _has_bias(pair) else 0)
+    return cost(model).macs + sum(pair.standard_macs - pair.separable_macs for pair in pairs), parameters
 
 
-def _changes(pair: Pair) -> dict[Call, bool]:
-    """Which calls vanish (False) and which one becomes the standard convolution (True)."""
-    between = {call: False for call in pair.between if not call.kind.startswith("ZeroPadding")}
-    if pair.rule == "fused" and pair.pointwise:
-        return {pair.pointwise: False, **between, pair.depthwise: True}
-    if pair.rule == "merged" and pair.pointwise:
-        return {pair.depthwise: False, **between, pair.pointwise: True}
-    return {pair.depthwise: True}
+def _refuse_hidden(graph: Graph) -> None:
+    for call in graph.calls:
+        inner = call.layer._flatten_layers(include_self=False) if hasattr(call.layer, "_flatten_layers") else ()
+        for layer in inner:
+            if type(layer).__name__ in DEPTHWISE | SEPARABLE:
+                raise ModelError(
+                    f"the {type(layer).__name__} {layer.name!r} stands inside the {call.kind} {call.layer.name!r}, where it cannot be replaced",
+                    "write it with the functional API: call the convolution itself",
+                )
 
 
-def _standard_layer(pair: Pair, taken: set[str]) -> Any:
+def _changes(pair: Pair) -> list[tuple[Call, bool]]:
+    """Which calls vanish (False) and which one becomes the standard convolution (True); paddings stay."""
+    vanishing = [call for call in pair.between if call.kind not in PADDING] + ([pair.pointwise] if pair.pointwise else [])
+    return [(pair.depthwise, True)] + [(call, False) for call in vanishing]
+
+
+def _combination(pair: Pair) -> tuple[Any, ...]:
+    """What two places must have in common to share their standard convolution."""
+    between = tuple(id(call.layer) for call in pair.between if call.kind == "BatchNormalization") if pair.linear else ()
+    return (pair.rule, pair.linear, id(pair.depthwise.layer), id(pair.pointwise.layer) if pair.pointwise else None, between)
+
+
+def _last(pair: Pair) -> Call:
+    """The call whose width, bias and activation the standard convolution takes."""
+    return pair.pointwise if pair.rule == "merged" and pair.pointwise else pair.depthwise
+
+
+def _has_bias(pair: Pair) -> bool:
+    return bool(_last(pair).layer.use_bias or (pair.linear and pair.adds_a_constant))
+
+
+def _standard_layer(pair: Pair, name: str) -> Any:
     from keras import layers
 
-    depthwise = pair.depthwise.layer
-    merged = pair.rule == "merged"
-    last = pair.pointwise.layer if merged and pair.pointwise else depthwise
-    width = int(pair.depthwise.input_shape[-1] or 0) * depthwise.depth_multiplier
-    one_dimensional = len(depthwise.kernel_size) == 1
-    return (layers.Conv1D if one_dimensional else layers.Conv2D)(
-        last.filters if merged else width,
+    depthwise, last = pair.depthwise.layer, _last(pair).layer
+    mixing = pair.pointwise.layer if pair.pointwise else last
+
+    def given(role: str) -> Any:
+        """A kernel's regularizer or constraint: the pointwise's, since it has most of the weights; by whichever name it goes."""
+        return next((getattr(mixing, f"{kind}_{role}") for kind in ("pointwise", "depthwise", "kernel") if hasattr(mixing, f"{kind}_{role}")), None)
+
+    return (layers.Conv1D, layers.Conv2D, layers.Conv3D)[len(depthwise.kernel_size) - 1](
+        outputs_of(_last(pair)),
         depthwise.kernel_size,
         strides=depthwise.strides,
         padding=depthwise.padding,
+        data_format=depthwise.data_format,
         dilation_rate=depthwise.dilation_rate,
         activation=last.activation,
-        use_bias=last.use_bias or (pair.linear and _adds_a_constant(pair)),
-        name=free_name(f"{last.name}_standard", taken),
+        use_bias=_has_bias(pair),
+        kernel_regularizer=given("regularizer"),
+        kernel_constraint=given("constraint"),
+        bias_regularizer=last.bias_regularizer,
+        bias_constraint=last.bias_constraint,
+        activity_regularizer=last.activity_regularizer,
+        dtype=last.dtype_policy,
+        trainable=last.trainable,
+        name=name,
     )
 
 
-def _adds_a_constant(pair: Pair) -> bool:
-    inner = pair.depthwise.kind not in SEPARABLE and pair.depthwise.layer.use_bias
-    return bool(inner or any(call.kind == "BatchNormalization" for call in pair.between))
+@dataclass(frozen=True)
+class Match:
+    """The width at which a twin costs what its source costs.
 
-
-def compose(pair: Pair) -> tuple[Kernel, Kernel]:
-    """One kernel and bias that compute what a linear pair computes.
-
-    Returns:
-        Kernel, shape (K, K, inputs, outputs), and bias, shape (outputs,), in float64.
+    Args:
+        alpha: Width multiplier.
+        widened_by: Who says what it multiplies.
+        reached: The twin's MACs or parameters over those wanted; rounding leaves a little.
     """
-    depthwise = pair.depthwise.layer
-    if pair.depthwise.kind in SEPARABLE:
-        spatial, mixing = _array(depthwise.depthwise_kernel), _array(depthwise.pointwise_kernel)
-        bias = _array(depthwise.bias) if depthwise.use_bias else np.zeros(mixing.shape[-1])
-        inner_bias = np.zeros(spatial.shape[-2] * spatial.shape[-1])
-    else:
-        if pair.pointwise is None:
-            raise ModelError(f"{pair.name} has no pointwise convolution to compose with", "this is a fault in dsmobile")
-        pointwise = pair.pointwise.layer
-        spatial, mixing = _array(depthwise.kernel), _array(pointwise.kernel)
-        bias = _array(pointwise.bias) if pointwise.use_bias else np.zeros(mixing.shape[-1])
-        inner_bias = _array(depthwise.bias) if depthwise.use_bias else np.zeros(spatial.shape[-2] * spatial.shape[-1])
-    channels, multiplier = spatial.shape[-2:]
-    spatial = spatial.reshape(*spatial.shape[:-2], channels * multiplier)
-    for call in pair.between:
-        if call.kind == "BatchNormalization":
-            scale, shift = normalization(call.layer)
-            spatial, inner_bias = spatial * scale, inner_bias * scale + shift
-    mixing = mixing.reshape(channels * multiplier, -1)
-    kernel = np.einsum("...cm,cmn->...cn", spatial.reshape(*spatial.shape[:-1], channels, multiplier), mixing.reshape(channels, multiplier, -1))
-    return kernel, bias + inner_bias @ mixing
+
+    alpha: float
+    widened_by: str
+    reached: float
 
 
-def normalization(layer: Any) -> tuple[Kernel, Kernel]:
-    """Scale and shift per channel of a batch normalization at inference, in float64."""
-    variance, mean = _array(layer.moving_variance), _array(layer.moving_mean)
-    with np.errstate(invalid="ignore"):  # a variance below 0 is named when its layer is folded
-        scale = (_array(layer.gamma) if layer.scale else 1.0) / np.sqrt(variance + layer.epsilon)
-    return scale, (_array(layer.beta) if layer.center else 0.0) - mean * scale
+BY_RULE, BY_WIDTH = "the architecture's rule", "every inner width multiplied"
 
 
-def _array(variable: Any) -> Kernel:
-    return np.asarray(variable, np.float64)
-
-
-def matching_alpha(spec: ArchitectureSpec, kind: str, *, alpha: float | None, resolution: int | None, classes: int | None) -> float:
-    """The width multiplier at which the standard twin costs what the separable network costs, by bisection.
+def match_by_rule(spec: ArchitectureSpec, kind: str, *, alpha: float | None, **size: Any) -> Match:
+    """The width multiplier of an architecture at which its standard twin costs what the separable network costs.
 
     Args:
         spec: The architecture.
         kind: `same-macs` or `same-parameters`.
         alpha: The separable network's width multiplier.
-        resolution: As in `build`.
-        classes: As in `build`.
+        **size: What else `build` is given: `resolution`, `channels`, `classes`, `top`.
 
     Raises:
-        SpecError: The architecture has no rule for alpha.
+        SpecError: The architecture has no rule for alpha, or no width comes near.
     """
     if spec.alpha is None:
-        raise SpecError(f"{spec.name} has no rule for alpha, so its twin's width cannot be matched", "take --twin standard")
-    figure = "macs" if kind == "same-macs" else "parameters"
-    wanted = getattr(cost(build(spec, alpha=alpha, resolution=resolution, classes=classes)), figure)
-    narrowest = spec.alpha.minimum / min(int(dict(row.arguments)["filters"]) for row in spec.body if "filters" in dict(row.arguments))
-    low, high = narrowest, 1.0 if alpha is None else alpha
-    for _ in range(12):
+        raise SpecError(f"{spec.name} has no rule for alpha, so its twin's width cannot be matched by it", "take --twin standard")
+    figure = _FIGURES.index(kind)
+    separable = cost(build(spec, alpha=alpha, **size))
+    wanted = (separable.macs, separable.parameters)[figure]
+    found, count = nearest_alpha(lambda width: standard_cost(build(spec, alpha=width, **size))[figure], wanted, kind, 1e-3)
+    return Match(found, BY_RULE, count / wanted)
+
+
+def match_by_width(model: Any, kind: str) -> Match:
+    """The multiplier of every inner width at which a model's standard twin costs what the model costs.
+
+    Args:
+        model: A functional `keras.Model`.
+        kind: `same-macs` or `same-parameters`.
+
+    Raises:
+        ModelError: There is nothing to replace, or a layer whose width cannot be changed.
+        SpecError: No width comes near.
+    """
+    figure = _FIGURES.index(kind)
+    separable = cost(model)
+    wanted = (separable.macs, separable.parameters)[figure]
+    followed = widths(standard_twin(model).model)
+    found, count = nearest_alpha(lambda width: followed.cost(width)[figure], wanted, kind, 1e-6)
+    return Match(found, BY_WIDTH, count / wanted)
+
+
+def widened_twin(model: Any, alpha: float) -> Twin:
+    """The standard twin with every inner width multiplied; none of its weights are the source's."""
+    standard = standard_twin(model)
+    wide = widened(standard.model, alpha)
+    fresh = tuple(layer.name for layer in wide.layers if layer.weights)
+    return Twin(wide, standard.pairs, (), fresh)
+
+
+def matching_alpha(spec: ArchitectureSpec, kind: str, *, alpha: float | None, **size: Any) -> float:
+    """The width multiplier that `match_by_rule` finds."""
+    return match_by_rule(spec, kind, alpha=alpha, **size).alpha
+
+
+def nearest_alpha(counted: Callable[[float], int], wanted: int, kind: str, precision: float) -> tuple[float, int]:
+    """The width multiplier at which a count comes nearest to the one wanted, by bisection.
+
+    Args:
+        counted: The count at a width multiplier; it grows with it, about as its square, and raises a SpecError where that is too narrow.
+        wanted: The count wanted.
+        kind: `same-macs` or `same-parameters`.
+        precision: How much of itself the width multiplier may be away.
+
+    Returns:
+        The width multiplier, and the count there.
+
+    Raises:
+        SpecError: The nearest is farther than 5% away.
+    """
+    found: dict[float, int] = {}
+
+    def reaches(width: float) -> bool:
+        try:
+            found[width] = counted(width)
+        except SpecError:
+            return False
+        return found[width] >= wanted
+
+    low, high = _NARROWEST, 1.0
+    while not reaches(high) and high < _WIDEST:
+        low, high = high, 2.0 * high
+    likely = high * sqrt(wanted / max(found.get(high, wanted), 1))
+    for guess in (0.97 * likely, 1.03 * likely):
+        if low < guess < high:
+            low, high = (low, guess) if reaches(guess) else (guess, high)
+    while high - low > precision * high:
         middle = (low + high) / 2
-        twin = standard_twin(build(spec, alpha=middle, resolution=resolution, classes=classes)).model
-        low, high = (middle, high) if getattr(cost(twin), figure) < wanted else (low, middle)
-    found = getattr(cost(standard_twin(build(spec, alpha=high, resolution=resolution, classes=classes)).model), figure)
-    if abs(found - wanted) > FARTHEST * wanted:
-        raise SpecError(f"no width of the twin has {wanted:,} {figure}: the nearest has {found:,}", "take a wider network, or --twin standard")
-    return high
+        low, high = (low, middle) if reaches(middle) else (middle, high)
+    alpha, count = min(found.items(), key=lambda item: (abs(item[1] - wanted), item[0]), default=(0.0, 0))
+    if abs(count - wanted) > FARTHEST * wanted:
+        figure = "MACs" if kind == "same-macs" else "parameters"
+        raise SpecError(f"no width of the twin has {wanted:,} {figure}: the nearest has {count:,}", "take a wider network, or --twin standard")
+    return alpha, count

@@ -14,7 +14,9 @@ def export(
     source: Annotated[str, typer.Argument(help="An architecture's name, a .toml, .keras, .h5 or .hdf5 file, or keras:NAME.")],
     alpha: Annotated[float | None, typer.Option(help="Width multiplier.")] = None,
     resolution: Annotated[int | None, typer.Option(help="Height and width of the input in pixels.")] = None,
+    channels: Annotated[int | None, typer.Option(help="Channels of the input.")] = None,
     classes: Annotated[int | None, typer.Option(help="Classes of the head.")] = None,
+    no_top: Annotated[bool, typer.Option("--no-top", help="Leave the head away: the output is the body's last map.")] = False,
     weights: Annotated[str | None, typer.Option(help="random, imagenet, or a .keras or .h5 file.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of random weights; 0 by default.")] = None,
     twin: Annotated[str, typer.Option(help="none, standard, same-macs or same-parameters: the network of standard convolutions beside it.")] = "none",
@@ -41,10 +43,10 @@ def export(
         from dsmobile import pipeline
 
         request = pipeline.ExportRequest(
-            source=source, alpha=alpha, resolution=resolution, classes=classes, weights=weights, seed=seed, twin=twin,
-            formats=tuple(formats or ("tflite", "onnx")), recipes=tuple(recipes or ("float32", "int8")), head=head, io=io, target=target,
-            calibration=calibration, preprocess=preprocess, labels=labels, out=out, force=force, keep_failed=keep_failed,
-            max_drop=max_drop, layout=layout, dynamic_batch=dynamic_batch,
+            source=source, alpha=alpha, resolution=resolution, channels=channels, classes=classes, top=not no_top, weights=weights,
+            seed=seed, twin=twin, formats=tuple(formats or ("tflite", "onnx")), recipes=tuple(recipes or ("float32", "int8")), head=head,
+            io=io, target=target, calibration=calibration, preprocess=preprocess, labels=labels, out=out, force=force,
+            keep_failed=keep_failed, max_drop=max_drop, layout=layout, dynamic_batch=dynamic_batch,
         )  # fmt: skip
         with progress(as_json=as_json) as advance:
             return pipeline.export(request, advance).to_json(), 0

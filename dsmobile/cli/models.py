@@ -32,9 +32,11 @@ def show_model(
     source: Annotated[str, typer.Argument(help="An architecture's name, a .toml, .keras, .h5 or .hdf5 file, or keras:NAME.")],
     alpha: Annotated[float | None, typer.Option(help="Width multiplier.")] = None,
     resolution: Annotated[int | None, typer.Option(help="Height and width of the input in pixels.")] = None,
+    channels: Annotated[int | None, typer.Option(help="Channels of the input.")] = None,
     classes: Annotated[int | None, typer.Option(help="Classes of the head.")] = None,
+    no_top: Annotated[bool, typer.Option("--no-top", help="Leave the head away: the output is the body's last map.")] = False,
     twin: Annotated[str, typer.Option(help="none, standard, same-macs or same-parameters.")] = "standard",
-    per_layer: Annotated[bool, typer.Option("--per-layer", help="Pair by pair: MACs, parameters, rule, ratio by formula and by count.")] = False,
+    per_layer: Annotated[bool, typer.Option("--per-layer", help="Layer by layer, and pair by pair with the rule and the ratio.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Show what a network costs, and what its twin of standard convolutions costs."""
@@ -43,7 +45,10 @@ def show_model(
     def action() -> tuple[dict[str, Any], int]:
         from dsmobile import pipeline
 
-        return pipeline.show_model(source, alpha=alpha, resolution=resolution, classes=classes, twin=twin), 0
+        return (
+            pipeline.show_model(source, alpha=alpha, resolution=resolution, channels=channels, classes=classes, top=not no_top, twin=twin),
+            0,
+        )
 
     def show(document: dict[str, Any]) -> None:
         from dsmobile.reporting.models import show_cost

@@ -22,7 +22,9 @@ class ExportRequest:
         source: An architecture's name, a `.toml`, `.keras`, `.h5` or `.hdf5` file, or `keras:NAME`.
         alpha: Width multiplier.
         resolution: Height and width of the input in pixels.
+        channels: Channels of the input.
         classes: Classes of the head.
+        top: Whether the head follows the body.
         weights: `random`, `imagenet` or a file.
         seed: Of random weights; None is 0.
         twin: `none`, `standard`, `same-macs` or `same-parameters`.
@@ -45,7 +47,9 @@ class ExportRequest:
     source: str
     alpha: float | None = None
     resolution: int | None = None
+    channels: int | None = None
     classes: int | None = None
+    top: bool = True
     weights: str | None = None
     seed: int | None = None
     twin: str = "none"

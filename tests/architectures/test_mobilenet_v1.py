@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from dsmobile.architectures import spec
 from dsmobile.architectures.builder import build
 from dsmobile.architectures.cost import cost
 from dsmobile.architectures.initialisation import he_normal, settle
+from dsmobile.architectures.reading import spec_of
 from dsmobile.architectures.twin import matching_alpha, standard_twin
 
-SPEC = spec.read(spec.find("mobilenet_v1"))
+SPEC = spec_of("mobilenet_v1")
 
 
 def test_full_size_to_the_unit() -> None:
@@ -88,7 +88,7 @@ def test_matching_twin_costs_what_the_separable_network_costs(kind: str) -> None
 
 
 def test_other_channels_and_classes() -> None:
-    model = build(spec.read(spec.find("mobilenet_v1")), alpha=0.25, resolution=96, classes=7)
+    model = build(spec_of("mobilenet_v1"), alpha=0.25, resolution=96, classes=7)
     assert model.output_shape == (None, 7)
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dsmobile.architectures import spec
 from dsmobile.architectures.builder import build
+from dsmobile.architectures.reading import read, spec_of
 from dsmobile.architectures.spec import AlphaRule
 from dsmobile.errors import SpecError, UsageError
 
@@ -28,7 +28,7 @@ def _file(folder: Path, text: str) -> Path:
 
 
 def test_a_good_file_builds_and_its_stride_acts_once(tmp_path: Path) -> None:
-    model = build(spec.read(_file(tmp_path, GOOD)))
+    model = build(read(_file(tmp_path, GOOD)))
     assert model.input_shape == (None, 32, 32, 1)
     assert model.output_shape == (None, 4)
     assert [layer.output.shape[1] for layer in model.layers if layer.name.endswith("_pw_relu")] == [8, 8]
@@ -39,7 +39,7 @@ def test_a_good_file_builds_and_its_stride_acts_once(tmp_path: Path) -> None:
     [
         ('block = "separable"', 'block = "seperable"', ["line 7", "seperable", "Did you mean separable"]),
         ("filters = 16", "filterz = 16", ["line 7", "filterz", "filters"]),
-        ("filters = 16", 'filters = "16"', ["line 7", "int"]),
+        ("filters = 16", 'filters = "16"', ["line 7", "filters = '16'", "whole number"]),
         ("filters = 16", "filters = 0", ["line 7", "between"]),
         ("kernel = 3, filters = 16", "filters = 16", ["lacks 'kernel'"]),
         ("repeats = 2", "repeats = 1000000", ["repeats"]),
@@ -52,7 +52,7 @@ def test_a_good_file_builds_and_its_stride_acts_once(tmp_path: Path) -> None:
 )
 def test_wrong_files(tmp_path: Path, old: str, new: str, words: list[str]) -> None:
     with pytest.raises(SpecError) as caught:
-        spec.read(_file(tmp_path, GOOD.replace(old, new)))
+        read(_file(tmp_path, GOOD.replace(old, new)))
     text = f"{caught.value.message} {caught.value.advice}"
     for word in words:
         assert word in text
@@ -63,35 +63,35 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(100 << 20)
     with pytest.raises(SpecError, match="1 MiB"):
-        spec.read(path)
+        read(path)
 
 
 def test_an_unknown_name_tells_the_nearest() -> None:
     with pytest.raises(SpecError) as caught:
-        spec.find("mobilnet_v1")
-    assert "Did you mean mobilenet_v1?" in caught.value.advice
+        spec_of("mobilnet_v1")
+    assert "Did you mean mobilenet_v1" in caught.value.advice
 
 
 @pytest.mark.parametrize("alpha", [0.0, -1.0, 9.0, float("nan"), float("inf")])
 def test_alpha_out_of_range(alpha: float) -> None:
     with pytest.raises(SpecError, match="alpha"):
-        build(spec.read(spec.find("mobilenet_v1")), alpha=alpha)
+        build(spec_of("mobilenet_v1"), alpha=alpha)
 
 
 def test_alpha_that_leaves_no_filters() -> None:
     with pytest.raises(SpecError, match="filters"):
-        build(spec.read(spec.find("mobilenet_v1")), alpha=0.01)
+        build(spec_of("mobilenet_v1"), alpha=0.01)
 
 
 @pytest.mark.parametrize("resolution", [0, -5, 31, 100_000])
 def test_resolution_out_of_range(resolution: int) -> None:
     with pytest.raises(SpecError, match="resolution"):
-        build(spec.read(spec.find("mobilenet_v1")), resolution=resolution)
+        build(spec_of("mobilenet_v1"), resolution=resolution)
 
 
 def test_alpha_without_a_rule_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no rule for alpha"):
-        build(spec.read(_file(tmp_path, GOOD)), alpha=0.5)
+        build(read(_file(tmp_path, GOOD)), alpha=0.5)
 
 
 @pytest.mark.parametrize(("filters", "alpha", "expected"), [(32, 0.75, 24), (32, 0.35, 16), (24, 0.35, 8), (16, 1.4, 24), (96, 1.4, 136)])
@@ -103,5 +103,112 @@ def test_rounding_to_eight_is_that_of_mobilenet_v2(filters: int, alpha: float, e
 def test_a_spec_survives_json() -> None:
     import json
 
-    read = spec.read(spec.find("mobilenet_v1"))
-    assert json.loads(json.dumps(read.to_json()))["schema"] == "dsmobile.architecture/1"
+    spec = spec_of("mobilenet_v1")
+    assert json.loads(json.dumps(spec.to_json()))["schema"] == "dsmobile.architecture/1"
+
+
+VARIANTS = """
+input = { resolution = 32, channels = 1 }
+alpha = { round_to = 8 }
+head = [{ block = "global_average_pool" }, { block = "classifier" }]
+
+[variants.big]
+input = { resolution = 64 }
+body = [{ block = "conv", kernel = 3, filters = 32 }]
+
+[variants.small]
+alpha = { default = 0.5 }
+body = [
+  { block = "conv", kernel = 3, filters = 16 },
+]
+"""
+
+
+def test_a_variant_is_laid_over_its_file(tmp_path: Path) -> None:
+    path = _file(tmp_path, VARIANTS)
+    big, small = spec_of(f"{path}:big"), spec_of(f"{path}:small")
+    assert (big.name, big.resolution, big.channels, big.default_alpha) == ("big", (64, 64), 1, 1.0)
+    assert (small.resolution, small.default_alpha, small.alpha and small.alpha.round_to) == ((32, 32), 0.5, 8)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "variant", "words"),
+    [
+        ("", "", None, ["several networks", "big, small", ":big"]),
+        ("", "", "smal", ["no variant 'smal'", "big, small"]),
+        ("filters = 16", "filtres = 16", "small", ["line 13", "filtres", "filters"]),
+        ("default = 0.5", "defualt = 0.5", "small", ["line 11", "defualt", "default"]),
+        ("resolution = 64", "resolution = 0", "big", ["line 7", "resolution"]),
+        ("[variants.big]", "[variants.big]\nbodi = 3", "big", ["line 7", "bodi"]),
+    ],
+)
+def test_wrong_variants(tmp_path: Path, old: str, new: str, variant: str | None, words: list[str]) -> None:
+    with pytest.raises(SpecError) as caught:
+        read(_file(tmp_path, VARIANTS.replace(old, new)), variant)
+    text = f"{caught.value.message} {caught.value.advice}"
+    assert all(word in text for word in words), text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("filters = 16, stride = 2", 'filters = 16, stride = [2, 1, 1]', ["line 7", "stride", "[height, width]"]),
+        ("filters = 16, stride = 2", 'filters = 16, stride = [2, 99]', ["line 7", "between 1 and 8"]),
+        ("filters = 16, stride = 2", 'filters = 16, activation = "rellu"', ["line 7", "rellu", "Did you mean relu"]),
+        ("filters = 16, stride = 2", 'filters = 16, widens = "sometimes"', ["line 7", "widens", "above 1"]),
+        ("filters = 16, stride = 2", "filters = true", ["line 7", "whole number"]),
+        ("filters = 16, stride = 2", "filters = 1e9", ["line 7", "whole number"]),
+        ("resolution = 32", "resolution = [32]", ["resolution"]),
+        ("classes = 4", "classes = 4\ndepth = nan", ["line 5", "depth"]),
+        ("classes = 4", "classes = 4\ndepth = 1e9", ["line 5", "depth"]),
+        ("classes = 4", 'classes = 4\ndefaults = { aktivation = "relu" }', ["line 5", "aktivation", "activation"]),
+        ("classes = 4", "classes = 4\nweights = { imagenet = 3 }", ["line 5", "imagenet"]),
+        ("classes = 4", 'classes = 4\npublished = [{ alpha = "1" }]', ["line 5", "wrong kind"]),
+        ("classes = 4", "classes = 4\nvariants = 3", ["line 5", "variants"]),
+        ("{ block = \"conv\", kernel = 3, stride = 2, filters = 8 }", "{ kernel = 3 }", ["line 6", "no block"]),
+    ],
+)  # fmt: skip
+def test_more_wrong_files(tmp_path: Path, old: str, new: str, words: list[str]) -> None:
+    assert old in GOOD
+    with pytest.raises(SpecError) as caught:
+        read(_file(tmp_path, GOOD.replace(old, new)))
+    text = f"{caught.value.message} {caught.value.advice}"
+    assert all(word in text for word in words), text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('{ block = "conv", kernel = 3, stride = 2, filters = 8 }', '{ block = "conv", kernel = 3 }', ["conv_1", "filters or expansion"]),
+        ("kernel = 3, filters = 16, stride = 2", 'kernel = 31, filters = 16, padding = "valid"', ["row 2"]),
+        ('head = [{ block = "global_average_pool" }, ', "head = [", ["global_average_pool"]),
+        ('block = "conv", kernel = 3, stride = 2', 'block = "conv", kernel = 3, groups = 3', ["groups"]),
+        ("filters = 16, stride = 2", "filters = 16, stride = [1, 2]", ["separable_2", "one stride"]),
+        ("filters = 16, stride = 2", "filters = 16, stride = 2, dilation = 2", ["separable_2", "dilation"]),
+        (
+            "kernel = 3, stride = 2, filters = 8 }",
+            'kernel = 31, filters = 65536 }, { block = "conv", kernel = 31, filters = 65536 }',
+            ["400,000,000 parameters"],
+        ),
+        ('{ block = "global_average_pool" }', '{ block = "flatten" }, { block = "global_average_pool" }', ["does not fit"]),
+        ("repeats = 2", 'repeats = 2 }, { block = "max_pool", kernel = 9, stride = 8, padding = "valid"', ["row 4"]),
+    ],
+)
+def test_files_that_do_not_build(tmp_path: Path, old: str, new: str, words: list[str]) -> None:
+    assert old in GOOD
+    with pytest.raises(SpecError) as caught:
+        build(read(_file(tmp_path, GOOD.replace(old, new))))
+    text = f"{caught.value.message} {caught.value.advice}"
+    assert all(word in text for word in words), text
+
+
+def test_all_activations_and_paddings_build_and_run(tmp_path: Path) -> None:
+    import numpy as np
+
+    from dsmobile.architectures.blocks.registry import ACTIVATIONS, CHOICES
+
+    rows = [f'{{ block = "conv", kernel = 3, filters = 4, activation = "{name}" }}' for name in ACTIVATIONS]
+    rows += [f'{{ block = "depthwise", kernel = [3, 2], stride = 2, padding = "{name}" }}' for name in CHOICES["padding"]]
+    text = GOOD[: GOOD.index("  { block")] + ",\n".join(rows) + GOOD[GOOD.index("\n]\nhead") :]
+    model = build(read(_file(tmp_path, text)))
+    assert np.isfinite(np.asarray(model(np.ones((1, 32, 32, 1), np.float32)))).all()

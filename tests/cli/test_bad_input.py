@@ -36,7 +36,7 @@ def refused(code: int, words: list[str], *arguments: str) -> None:
 @pytest.mark.parametrize(
     ("code", "words", "arguments"),
     [
-        (3, ["mobilnet_v1", "Did you mean mobilenet_v1?"], ["export", "mobilnet_v1"]),
+        (3, ["mobilnet_v1", "Did you mean mobilenet_v1"], ["export", "mobilnet_v1"]),
         (3, ["alpha -1"], ["export", "mobilenet_v1", "--alpha", "-1"]),
         (3, ["alpha 100"], ["models", "show", "mobilenet_v1", "--alpha", "100"]),
         (3, ["resolution 7"], ["export", "mobilenet_v1", "--resolution", "7"]),

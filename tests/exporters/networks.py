@@ -20,10 +20,10 @@ def inputs(model: Any, count: int = 8, seed: int = 5) -> np.ndarray:
 
 
 def small_mobilenet(classes: int = 10) -> Any:
-    from dsmobile.architectures import spec
     from dsmobile.architectures.builder import build
+    from dsmobile.architectures.reading import spec_of
 
-    return settled(build(spec.read(spec.find("mobilenet_v1")), alpha=0.25, resolution=64, classes=classes))
+    return settled(build(spec_of("mobilenet_v1"), alpha=0.25, resolution=64, classes=classes))
 
 
 def residual() -> Any:
