@@ -176,10 +176,10 @@ def _unpaired(depthwise: Call) -> Pair:
 
 
 def _power(letter: str, sides: tuple[int, ...]) -> str:
-    """The product of a kernel's sides or of strides in letters: `K^2`, `K` in one dimension, `Kh*Kw` where they differ."""
+    """The product of a kernel's sides or of strides in letters: `K^2`, `K` in one dimension, `(Kh*Kw)` where they differ."""
     if len(sides) == 1:
         return letter
-    return f"{letter}^{len(sides)}" if len(set(sides)) == 1 else "*".join(f"{letter}{axis}" for axis in "dhw"[-len(sides) :])
+    return f"{letter}^{len(sides)}" if len(set(sides)) == 1 else f"({'*'.join(letter + axis for axis in 'dhw'[-len(sides) :])})"
 
 
 def _value(sides: tuple[int, ...]) -> str:

@@ -374,7 +374,7 @@ def test_nested_models_with_equal_names_get_a_twin(tmp_path: Path) -> None:
 
 def test_a_twin_that_cannot_be_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     path = _saved(_awkward("groups"), tmp_path)
-    for twin, error in (("standard", ModelError), ("same-macs", UsageError)):
+    for twin, error in (("standard", ModelError), ("same-macs", ModelError)):
         with pytest.raises(error):
             pipeline.export(ExportRequest(path, recipes=("float32",), twin=twin, out=tmp_path / "out"))
     assert not (tmp_path / "out").exists()
