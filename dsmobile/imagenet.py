@@ -32,12 +32,31 @@ def imagenet_arrays(function: str, arguments: dict[str, Any], *, top: bool) -> l
     build = getattr(keras.applications, function, None)
     if not callable(build):
         raise ModelError(f"keras.applications has no network {function!r}", "correct `imagenet` in the architecture file")
+    network = imagenet_network(function, {"include_top": top, **arguments})
+    return list(arrays_of(network, f"keras.applications.{function}"))
+
+
+def imagenet_network(function: str, arguments: dict[str, Any]) -> Any:
+    """A network of `keras.applications` with its ImageNet weights, from Keras's cache or fetched into it.
+
+    Args:
+        function: Its name there, as `MobileNetV2`.
+        arguments: What the function takes but the weights.
+
+    Returns:
+        The `keras.Model`.
+
+    Raises:
+        ModelError: There are no weights for these arguments, or no way to fetch them.
+    """
+    import keras
+
     origin = f"keras.applications.{function}"
     timeout = socket.getdefaulttimeout()
     try:
         socket.setdefaulttimeout(_TIMEOUT_S)  # Keras sets none: a network that swallows packets would hold it for ever
         with contextlib.redirect_stdout(sys.stderr):  # Keras draws its progress on stdout
-            network = build(weights="imagenet", include_top=top, **arguments)
+            return getattr(keras.applications, function)(weights="imagenet", **arguments)
     except Exception as error:
         first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]
         if "URL fetch failure" in first or isinstance(error, (TimeoutError, ConnectionError, urllib.error.URLError)):
@@ -51,4 +70,3 @@ def imagenet_arrays(function: str, arguments: dict[str, Any], *, top: bool) -> l
         ) from error
     finally:
         socket.setdefaulttimeout(timeout)
-    return list(arrays_of(network, origin))

@@ -14,6 +14,7 @@ from dsmobile.architectures.cost import ITEM_BYTES, Cost, cost
 from dsmobile.architectures.graph import read_graph
 from dsmobile.architectures.initialisation import he_normal, settle
 from dsmobile.architectures.pairs import find_pairs
+from dsmobile.architectures.spatial import find_spatial_pairs
 from dsmobile.architectures.twin import BY_RULE, Match, Twin, match_by_rule, match_by_width, standard_twin, widened_twin
 from dsmobile.exporters.calibration import Inputs, batch, spread_over
 from dsmobile.exporters.export import Network
@@ -95,7 +96,8 @@ def describe(source: Source, request: ExportRequest) -> dict[str, Any]:
     """What a network and its twin cost, pair by pair: the document of `dsmobile models show --json`."""
     counted = cost(source.model)
     run = execution(source.model, counted)
-    pairs = find_pairs(read_graph(source.model))
+    graph = read_graph(source.model)
+    pairs = find_pairs(graph)
     document: dict[str, Any] = {
         "name": source.name,
         "title": source.spec.title if source.spec else "",
@@ -122,6 +124,18 @@ def describe(source: Source, request: ExportRequest) -> dict[str, Any]:
                 "formula_ratio": pair.formula_ratio,
             }
             for pair in pairs
+        ],
+        "spatial_pairs": [
+            {
+                "name": pair.name,
+                "with": pair.second.layer.name,
+                "separable_macs": pair.separable_macs,
+                "standard_macs": pair.standard_macs,
+                "ratio": pair.ratio,
+                "formula": pair.formula,
+                "formula_ratio": pair.formula_ratio,
+            }
+            for pair in find_spatial_pairs(graph)
         ],
         "layers": [_layer(number, counted, run) for number in range(len(counted.calls))],
     }

@@ -21,6 +21,7 @@ RANDOM_WEIGHTS = "The weights are random: latency and size are valid, accuracy i
 RANDOM_TWIN = (
     "The twin's convolutions have random weights, since ReLUs stand where they were joined: its latency and size are valid, its accuracy is not."
 )
+RANDOM_WIDTH = "The twin has another width, so all its weights are random: its latency and size are valid, its accuracy is not."
 
 
 def _silent(_stage: str, _fraction: float) -> None:
@@ -109,6 +110,7 @@ def export(request: ExportRequest, progress: Progress = _silent) -> Exported:
         random_weights=source.random,
         quantized=any(recipe.quantized for recipe in recipes),
         count=max(recipe.calibration_count for recipe in recipes),
+        synthetic_range=(0.0, 255.0) if _rescales_itself(source.model) else (-1.0, 1.0),
     )
     if request.seed is not None and not source.random and request.twin == "none":
         raise UsageError(f"--seed does not apply to {request.source}: its weights are given", "leave --seed away")
@@ -150,7 +152,9 @@ def _notes(source: Any, inputs: Any, preprocessing: Any, recipes: list[Any], lef
     elif inputs.kind == "synthetic" and any(recipe.quantized for recipe in recipes):
         notes.append("int8 was calibrated with synthetic pictures: it runs, but loses accuracy. Give --calibration with about 100 typical images.")
     if not source.random and any(manifest.role == "twin" and not manifest.twin["same_function"] for manifest in manifests):
-        notes.append(RANDOM_TWIN)
+        notes.append(
+            RANDOM_TWIN if all(manifest.twin.get("kind") == "standard" for manifest in manifests if manifest.role == "twin") else RANDOM_WIDTH
+        )
     if min(manifest.parity.max_abs_reference for manifest in manifests) < SMALLEST_LOGIT:
         notes.append(f"The network's own outputs stay below {SMALLEST_LOGIT:g}: comparing files on them shows nothing. Is it trained?")
     if preprocessing and preprocessing.input_range != (0.0, 255.0) and _rescales_itself(source.model):

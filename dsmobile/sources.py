@@ -13,9 +13,10 @@ from dsmobile.architectures.reading import spec_of
 from dsmobile.architectures.spec import ArchitectureSpec
 from dsmobile.errors import ModelError, SpecError, UsageError, nearest
 from dsmobile.files import sha256
+from dsmobile.imagenet import imagenet_arrays, imagenet_network
 from dsmobile.keras_files import KERAS_SUFFIXES, load_keras_file
 from dsmobile.preprocessing import Preprocessing, parse
-from dsmobile.weights import Loaded, fit, imagenet_arrays, read_arrays
+from dsmobile.weights import Loaded, fit, read_arrays
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def _application(source: str, options: SourceOptions) -> Source:
         raise UsageError("--weights FILE does not apply to keras: networks", "take --weights random or imagenet, or load the file itself as SOURCE")
     keras.utils.set_random_seed(options.seed)
     weights = "imagenet" if options.weights == "imagenet" else None
-    arguments: dict[str, Any] = {"weights": weights}
+    arguments: dict[str, Any] = {}
     if not options.top:
         arguments["include_top"] = False
     open_size = "MobileNetV3" in name or "ConvNeXt" in name or not options.top  # these leave the size open unless told
@@ -153,21 +154,19 @@ def _application(source: str, options: SourceOptions) -> Source:
         arguments["input_shape"] = (side, side, options.channels or 3)
     if options.classes is not None:
         arguments["classes"] = options.classes
-    try:
-        model = getattr(keras.applications, name)(**arguments)
-    except ValueError as error:
-        raise SpecError(f"{source}: {str(error).splitlines()[0]}", "change --resolution, --classes or --weights") from error
-    except Exception as error:
-        raise ModelError(
-            f"the ImageNet weights of {name} could not be fetched: {str(error).splitlines()[0]}",
-            "connect to the network once, or load a file of the network as SOURCE",
-        ) from error
+    if weights:
+        model = imagenet_network(name, arguments)
+    else:
+        try:
+            model = getattr(keras.applications, name)(weights=None, **arguments)
+        except ValueError as error:
+            raise SpecError(f"{source}: {str(error).splitlines()[0]}", "change --resolution, --channels or --classes") from error
     record = {
         "source": source,
         "kind": "keras-application",
         "weights": weights or "random",
         "seed": options.seed,
-        "arguments": repr(arguments),
+        "arguments": repr({"weights": weights, **arguments}),
     }
     return Source(name.lower(), model, None, None, random=weights is None, record=record)
 

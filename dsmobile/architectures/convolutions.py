@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dsmobile.architectures.graph import Call
+from dsmobile.architectures.layer_kinds import SEPARABLE as SEPARABLE
 from dsmobile.errors import ModelError
 
 DEPTHWISE = frozenset({"DepthwiseConv2D", "DepthwiseConv1D"})
-SEPARABLE = frozenset({"SeparableConv2D", "SeparableConv1D"})
 CONVOLUTIONS = frozenset({"Conv1D", "Conv2D", "Conv3D"})
 Kernel = npt.NDArray[np.float64]
 
@@ -32,13 +32,6 @@ def is_pointwise(call: Call) -> bool:
     if call.kind == "Dense":
         return len(call.input_shape) > 1
     return call.kind in CONVOLUTIONS and set(layer.kernel_size) == {1} and set(layer.strides) == {1} and layer.groups == 1
-
-
-def is_linear(layer: Any) -> bool:
-    """Whether a layer has no activation of its own."""
-    import keras
-
-    return getattr(layer, "activation", None) in (None, keras.activations.linear)
 
 
 def channel_axis(call: Call) -> int:

@@ -49,7 +49,10 @@ def he_normal(model: Any, seed: int, names: Iterable[str] | None = None) -> None
 
 def _numbers(random: np.random.Generator, layer: Any, weight: Any) -> npt.NDArray[np.float32]:
     shape = tuple(weight.shape)
-    if "kernel" not in weight.name.rsplit("/", 1)[-1] or len(shape) < 2:
+    name = weight.name.rsplit("/", 1)[-1]
+    if name == "gamma":  # of a layer normalization, or a scale of its own
+        return np.ones(shape, np.float32)
+    if "kernel" not in name or len(shape) < 2:
         return np.zeros(shape, np.float32)
     depthwise = "depthwise" in weight.name or type(layer).__name__.startswith("Depthwise")
     fan_in = prod(shape[:-2]) if depthwise else prod(shape[:-1])

@@ -28,7 +28,6 @@ from dsmobile.architectures.convolutions import (
     channel_axis,
     inputs_of,
     is_depthwise,
-    is_linear,
     is_pointwise,
     multiplier_of,
     outputs_of,
@@ -36,6 +35,7 @@ from dsmobile.architectures.convolutions import (
 )  # fmt: skip
 from dsmobile.architectures.cost import call_macs
 from dsmobile.architectures.graph import Call, Graph
+from dsmobile.architectures.layer_kinds import is_linear
 from dsmobile.architectures.passages import PADDING, Passage, follow, is_activated, is_affine
 
 

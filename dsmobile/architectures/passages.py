@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dsmobile.architectures.convolutions import is_linear
 from dsmobile.architectures.graph import Call, Graph, Value
+from dsmobile.architectures.layer_kinds import is_linear
 
 PADDING = frozenset({"ZeroPadding3D", "ZeroPadding2D", "ZeroPadding1D", "Pad"})
 _INERT = frozenset(

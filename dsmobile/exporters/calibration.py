@@ -194,6 +194,7 @@ def calibration_inputs(
     random_weights: bool,
     quantized: bool,
     count: int,
+    synthetic_range: tuple[float, float] = (-1.0, 1.0),
 ) -> Inputs:
     """Where calibration inputs come from.
 
@@ -204,6 +205,7 @@ def calibration_inputs(
         random_weights: Whether the network's weights are random, so that any input serves.
         quantized: Whether any recipe asked for sets ranges by them.
         count: How many at most.
+        synthetic_range: Of seeded pictures, where no preprocessing says it.
 
     Raises:
         DataError: Integers are asked for without calibration or preprocessing, or the data do not fit.
@@ -230,7 +232,7 @@ def calibration_inputs(
         return DatasetInputs(dataset)
     if preprocessing is None and quantized and not random_weights:
         raise DataError("the range of the network's input is not known, and int8 needs it", HOW if images else arrays_how(named_shapes))
-    low, high = preprocessing.input_range if preprocessing else (-1.0, 1.0)
+    low, high = preprocessing.input_range if preprocessing else synthetic_range
     return SyntheticInputs(shapes, low, high)
 
 

@@ -74,6 +74,27 @@ def show_cost(document: dict[str, Any], *, per_layer: bool) -> None:
         _show_pairs(document["pairs"], console)
     else:
         console.print(f"{len(document['pairs'])} depthwise convolutions are replaced in the twin; --per-layer shows each.")
+    _show_width(document["twin"], console)
+    _show_spatial_pairs(document["spatial_pairs"], console, per_layer=per_layer)
+
+
+def _show_width(twin: dict[str, Any] | None, console: Any) -> None:
+    """How a twin of equal cost came to its width."""
+    if twin and "alpha" in twin:
+        figure = {"same-macs": "MACs", "same-parameters": "parameters"}[twin["kind"]]
+        console.print(f"The twin stands at alpha {twin['alpha']:.4g}, by {twin['widened_by']}: {twin['reached']:.4f} of this network's {figure}.")
+
+
+def _show_spatial_pairs(pairs: list[dict[str, Any]], console: Any, *, per_layer: bool) -> None:
+    """Columns and rows of kernels: the other separable convolution, which a twin leaves as it is."""
+    from rich.text import Text
+
+    if pairs:
+        count = f"{len(pairs)} times a K x 1 and a 1 x K convolution stand" if len(pairs) > 1 else "A K x 1 and a 1 x K convolution stand"
+        shown = ":" if per_layer else "; --per-layer shows them."
+        console.print(f"{count} for a K x K one: 2 K for K^2 where the widths are equal. A twin keeps them{shown}")
+    for pair in pairs if per_layer else []:
+        console.print(Text(plain(f"  {pair['name']}, {pair['with']}: {pair['ratio']:.4f} of the MACs, {pair['formula']}")))
 
 
 def _costs(document: dict[str, Any]) -> Any:
