@@ -73,7 +73,8 @@ def is_architecture(source: str) -> bool:
 def _no_options(source: str, options: SourceOptions, *names: str) -> None:
     """Refuses options that do not act on a finished network."""
     for name in names:
-        if getattr(options, name) not in (None, True):
+        given = getattr(options, name)
+        if given is not None and given is not True:
             raise UsageError(
                 f"--{'no-top' if name == 'top' else name} does not apply to {source}: the file holds a finished network",
                 "leave it away, or name an architecture",
