@@ -184,13 +184,16 @@ def _layer(number: int, counted: Cost, run: Execution) -> dict[str, Any]:
 
 
 def _published(source: Source, request: ExportRequest) -> list[dict[str, Any]]:
-    """The paper's figures, and which of them are those of the network shown."""
-    if source.spec is None:
+    """The paper's figures, and which of them are those of the network shown; what an entry leaves out is the file's default."""
+    spec = source.spec
+    if spec is None:
         return []
-    alpha = source.spec.default_alpha if request.alpha is None else request.alpha
-    sides = set(source.model.inputs[0].shape[1:3])
-    usual = request.top and request.classes in (None, source.spec.classes) and request.channels in (None, source.spec.channels)
-    return [
-        {**entry, "matches": usual and entry.get("alpha", alpha) == alpha and ("resolution" not in entry or sides == {entry["resolution"]})}
-        for entry in map(dict, source.spec.published)
-    ]
+    alpha = spec.default_alpha if request.alpha is None else request.alpha
+    sides = tuple(source.model.inputs[0].shape[1:3])
+    usual = request.top and request.classes in (None, spec.classes) and request.channels in (None, spec.channels)
+
+    def matches(entry: dict[str, Any]) -> bool:
+        side = entry.get("resolution", list(spec.resolution))
+        return usual and entry.get("alpha", spec.default_alpha) == alpha and sides == (tuple(side) if isinstance(side, list) else (side, side))
+
+    return [{**entry, "matches": matches(entry)} for entry in map(dict, spec.published)]

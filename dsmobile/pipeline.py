@@ -205,11 +205,11 @@ def show_model(
 
 def list_models() -> list[dict[str, Any]]:
     """The architectures that come with dsmobile."""
-    from dsmobile.architectures import reading
+    from dsmobile.architectures import finding
 
     rows = []
-    for name in reading.names():
-        read = reading.spec_of(name)
+    for name in finding.names():
+        read = finding.spec_of(name)
         rows.append(
             {
                 "name": name,
@@ -316,7 +316,7 @@ def quickstart(out: Path, progress: Progress = _silent, *, force: bool = False) 
 
 def _exported_before(request: ExportRequest) -> Exported | None:
     """The files of an earlier run of the same request by the same versions, if all are whole."""
-    from dsmobile.architectures.reading import spec_of
+    from dsmobile.architectures.finding import spec_of
     from dsmobile.exporters.artifact import read_manifest
     from dsmobile.exporters.export import artifact_path, versions
     from dsmobile.exporters.recipe import read_recipe

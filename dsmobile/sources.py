@@ -8,8 +8,8 @@ from typing import Any
 
 from dsmobile.architectures.backend import require_keras
 from dsmobile.architectures.builder import build, display_name, head_layers
+from dsmobile.architectures.finding import spec_of
 from dsmobile.architectures.graph import require_functional
-from dsmobile.architectures.reading import spec_of
 from dsmobile.architectures.spec import ArchitectureSpec
 from dsmobile.errors import ModelError, SpecError, UsageError, nearest
 from dsmobile.files import sha256

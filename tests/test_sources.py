@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dsmobile.architectures.builder import build
-from dsmobile.architectures.reading import spec_of
+from dsmobile.architectures.finding import spec_of
 from dsmobile.errors import DsmobileError, ModelError, SpecError, UsageError
 from dsmobile.sources import SourceOptions, load
 

@@ -531,7 +531,7 @@ def keras_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def built(name: str, **arguments: Any) -> Any:
     from dsmobile.architectures.builder import build
-    from dsmobile.architectures.reading import spec_of
+    from dsmobile.architectures.finding import spec_of
 
     return build(spec_of(name), **arguments)
 

@@ -7,11 +7,11 @@ from typing import Any
 from dsmobile.architectures.backend import require_keras
 from dsmobile.architectures.blocks import BLOCKS
 from dsmobile.architectures.blocks.pen import Pen
-from dsmobile.architectures.blocks.registry import WIDENED
+from dsmobile.architectures.blocks.registry import NEEDS_MAP, WIDENED
 from dsmobile.architectures.spec import AlphaRule, ArchitectureSpec, Row
 from dsmobile.errors import SpecError, UsageError
 
-_LARGEST_RESOLUTION = 2048
+_LARGEST_RESOLUTION = 4096
 _LARGEST_ALPHA = 8.0
 
 
@@ -42,7 +42,7 @@ def build(
     height, width = spec.resolution if resolution is None else (resolution, resolution)
     channels = spec.channels if channels is None else channels
     classes = spec.classes if classes is None else classes
-    if not 1 <= min(height, width) <= max(height, width) <= _LARGEST_RESOLUTION or (resolution is not None and resolution < spec.total_stride):
+    if resolution is not None and not spec.total_stride <= resolution <= _LARGEST_RESOLUTION:
         raise SpecError(
             f"resolution {resolution} is out of range for {spec.name}",
             f"give {spec.total_stride} to {_LARGEST_RESOLUTION} pixels: its strides make one pixel of {spec.total_stride}",
@@ -64,17 +64,23 @@ def build(
             if key in arguments:
                 arguments[key] = _filters(spec, row, int(arguments[key]), alpha)
         pen.name = f"{row.block}_{number}" if number <= len(body) else _head_name(spec, row, number - len(body))
+        where = f"{row.place or spec.name} ({pen.name})"
+        if len(x.shape) != 4 and row.block in NEEDS_MAP:
+            raise SpecError(f"{where}: no map is left for it, but {tuple(x.shape[1:])} numbers", "put what pools or flattens behind it")
         try:
             x = BLOCKS[row.block](pen, x, **arguments)
+        except SpecError as error:
+            raise SpecError(f"{where}: {error.message}", error.advice) from error
         except ValueError as error:
+            said = str(error).splitlines()[0].partition(" Received")[0]
             raise SpecError(
-                f"{spec.name}: row {number} ({row.block}) does not fit a map of {tuple(x.shape[1:])}: {str(error).splitlines()[0]}",
-                "raise the resolution, or change the strides, kernels or the order of the rows",
+                f"{where} does not fit a map of {tuple(x.shape[1:])}: {said}", "raise the resolution, or change the strides and kernels"
             ) from error
         if 0 in x.shape[1:]:
-            raise SpecError(f"{spec.name}: nothing is left of the map after row {number} ({row.block})", "raise the resolution, or lower the strides")
+            raise SpecError(f"{where}: nothing is left of the map behind it", "raise the resolution, or lower the strides")
     if top and len(x.shape) != 2:
-        raise SpecError(f"{spec.name}: the classifier sees a map of {tuple(x.shape[1:-1])}", 'put { block = "global_average_pool" } before it')
+        where = f"{spec.head[-1].place or spec.name} ({pen.name})"
+        raise SpecError(f"{where}: the classifier sees a map of {tuple(x.shape[1:-1])}", 'put { block = "global_average_pool" } before it')
     return keras.Model(inputs, x, name=spec.name)
 
 
@@ -87,7 +93,9 @@ def display_name(spec: ArchitectureSpec, alpha: float | None, resolution: int | 
     """The name that artifacts carry: `mobilenet_v1`, or `mobilenet_v1_0.5_160` away from the defaults."""
     width = spec.default_alpha if alpha is None else alpha
     sides = spec.resolution if resolution is None else (resolution, resolution)
-    return spec.name if (width, sides) == (spec.default_alpha, spec.resolution) else f"{spec.name}_{width:g}_{side_text(sides)}"
+    if (width, sides) == (spec.default_alpha, spec.resolution):
+        return spec.name
+    return f"{spec.name}_{width:g}_{side_text(sides)}" if spec.alpha else f"{spec.name}_{side_text(sides)}"
 
 
 def side_text(sides: tuple[int, int]) -> str:

@@ -1,4 +1,4 @@
-"""An architecture file, found, read and checked; every error names the file, the line, and what would be right."""
+"""An architecture file, read and checked; every error names the file, the line, and what would be right."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+from dsmobile.architectures.aliases import called_here
 from dsmobile.architectures.blocks import BLOCKS, argument_types
 from dsmobile.architectures.spec import WIDENS, AlphaRule, ArchitectureSpec, Row, Scalar
 from dsmobile.architectures.toml_lines import line_numbers
 from dsmobile.errors import SpecError, nearest
-from dsmobile.files import recipes_folder
 
 _LARGEST_BYTES = 1 << 20
 _MOST_LAYERS = 2000
@@ -27,37 +27,7 @@ _WEIGHTS_KEYS = ("imagenet", "arguments", "alphas", "resolutions")
 _PUBLISHED_KEYS = ("alpha", "resolution", "parameters", "trainable_parameters", "macs", "top1", "source", "deviation")
 _ROW_KEYS = ("block", "repeats", "widens", "deepens")
 _LARGEST_DEPTH = 16.0
-
-
-def names() -> list[str]:
-    """The networks that come with dsmobile: its architecture files' names, or those of their variants."""
-    return sorted(name for path in recipes_folder("models").glob("*.toml") for name in _variants(path) or (path.stem,))
-
-
-def spec_of(source: str) -> ArchitectureSpec:
-    """The network that a text names.
-
-    Args:
-        source: A name of `names`, the path of an architecture file, or `PATH:VARIANT`.
-
-    Raises:
-        SpecError: There is none of that name (its message names the nearest), or its file is wrong.
-    """
-    file, toml, variant = source.rpartition(".toml")
-    if toml and (not variant or variant.startswith(":")):
-        return read(Path(f"{file}.toml"), variant[1:] or None)
-    if re.fullmatch(r"[A-Za-z0-9_.-]+", source):
-        for path in sorted(recipes_folder("models").glob("*.toml")):
-            variants = _variants(path)
-            if source in (variants or (path.stem,)):
-                return read(path, source if variants else None)
-    raise SpecError(
-        f"there is no architecture {source!r}", f"{nearest(source, names())} A file of your own is named by its path: ./{Path(source).name}.toml"
-    )
-
-
-def _variants(path: Path) -> tuple[str, ...]:
-    return tuple(tomllib.loads(path.read_text(encoding="utf-8")).get("variants", {}))
+_CLASSIFIERS = ("classifier", "convolutional_classifier")
 
 
 def read(path: Path, variant: str | None = None) -> ArchitectureSpec:
@@ -73,7 +43,9 @@ def read(path: Path, variant: str | None = None) -> ArchitectureSpec:
     try:
         if path.stat().st_size > _LARGEST_BYTES:
             raise SpecError(f"{path} is larger than 1 MiB", "an architecture file is a table of rows; use `repeats` for equal ones")
-        text = path.read_text(encoding="utf-8")
+        if path.is_dir():
+            raise SpecError(f"{path} is a folder", "give the path of an architecture file")
+        text = path.read_text(encoding="utf-8-sig")  # Windows editors begin files with a mark of the encoding
     except FileNotFoundError as error:
         raise SpecError(f"{path} does not exist", "give the path of an architecture file, or a name from `dsmobile models list`") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -81,11 +53,26 @@ def read(path: Path, variant: str | None = None) -> ArchitectureSpec:
     try:
         document, lines = tomllib.loads(text), line_numbers(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise SpecError(f"{path} is not TOML: {error}", "compare it with models/mobilenet_v1.toml") from error
+        found = re.search(r"at line (\d+)", str(error))
+        line = text.splitlines()[min(int(found[1]), text.count("\n") + 1) - 1].strip()[:80] if found else ""
+        raise SpecError(
+            f"{path} is not TOML: {error}{f': {line}' if line else ''}",
+            "look there and a line above: a row is one line, rows end in commas, texts stand in straight quotes, true and false are small",
+        ) from error
     return _Reader(path, lines).spec(document, variant)
 
 
 Where = tuple[str | int, ...]
+
+
+def _toml(value: Any) -> str:
+    """A value as a TOML file has it."""
+    return str(value).lower() if isinstance(value, bool) else repr(value)
+
+
+def _rather(value: Any) -> str:
+    """What to do about a number that is none."""
+    return "write a number, without quotes" if isinstance(value, str) else "give a number in that range"
 
 
 @dataclass
@@ -100,14 +87,22 @@ class _Reader:
         """An error at the line of a value, or of what holds it."""
         place: Where = (*self.at.get(str(where[0]), where[:1]), *where[1:]) if where else ()
         while place and place not in self.lines:
+            inside = [line for path, line in self.lines.items() if path[: len(place)] == place]  # a table that only its parts name
+            if inside:
+                self.lines[place] = min(inside)
+                break
             place = place[:-1]
         line = self.lines.get(place)
         return SpecError(f"{self.path}{f', line {line}' if line else ''}: {message}", advice)
 
+    def line(self, where: Where) -> int:
+        """The line of a row."""
+        return self.lines.get((*self.at.get(str(where[0]), where[:1]), *where[1:]), 0)
+
     def known(self, table: dict[str, Any], allowed: tuple[str, ...], what: str, *where: str | int) -> None:
         for key in table:
             if key not in allowed:
-                raise self.fail(f"{what} has no key {key!r}", nearest(key, allowed), *where, key)
+                raise self.fail(f"{what} has no key {key!r}", called_here(key, allowed), *where, key)
 
     def table(self, document: dict[str, Any], key: str, allowed: tuple[str, ...]) -> dict[str, Any]:
         value = document.get(key, {})
@@ -118,17 +113,17 @@ class _Reader:
 
     def whole(self, value: Any, what: str, lowest: int, highest: int, *where: str | int) -> int:
         if type(value) is not int or not lowest <= value <= highest:
-            raise self.fail(f"{what} = {value!r} is not a whole number from {lowest} to {highest}", "correct the value", *where)
+            raise self.fail(f"{what} = {_toml(value)} is not a whole number from {lowest} to {highest}", _rather(value), *where)
         return value
 
     def number(self, value: Any, what: str, highest: float, *where: str | int) -> float:
         if type(value) not in (int, float) or not 0 < value <= highest:
-            raise self.fail(f"{what} = {value!r} is not a number above 0 and up to {highest:g}", "correct the value", *where)
+            raise self.fail(f"{what} = {_toml(value)} is not a number above 0 and up to {highest:g}", _rather(value), *where)
         return float(value)
 
     def choice(self, value: Any, what: str, allowed: tuple[str, ...], *where: str | int) -> str:
         if value not in allowed:
-            raise self.fail(f"{what} = {value!r} is not known", nearest(str(value), allowed), *where)
+            raise self.fail(f"{what} = {_toml(value)} is not known", nearest(str(value), allowed), *where)
         return str(value)
 
     def text(self, document: dict[str, Any], key: str, default: str) -> str:
@@ -139,6 +134,12 @@ class _Reader:
 
     def rows(self, document: dict[str, Any], key: str, defaults: dict[str, Any]) -> tuple[Row, ...]:
         entries = document.get(key)
+        strayed = sorted(line for path, line in self.lines.items() if len(path) > 1 and path[-1] == key and path[0] != "variants")
+        if entries is None and strayed:
+            place = f"{self.path}, line {strayed[0]}"
+            raise SpecError(
+                f"{place}: {key} belongs to the [table] that begins above it", "move the tables, such as [[published]], to the file's end"
+            )
         if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
             raise self.fail(f"{key} is missing or is no list of rows", f'write {key} = [ {{ block = "conv", ... }}, ... ]', key)
         return tuple(self.row(entry, defaults, key, number) for number, entry in enumerate(entries))
@@ -146,33 +147,36 @@ class _Reader:
     def row(self, entry: dict[str, Any], defaults: dict[str, Any], *where: str | int) -> Row:
         block = entry.get("block")
         if block not in BLOCKS:
-            raise self.fail(f"there is no block {block!r}" if block else "a row has no block", nearest(str(block), BLOCKS), *where, "block")
+            said = f"there is no block {block!r}" if "block" in entry else "a row has no block"
+            raise self.fail(said, called_here(str(block or entry.get("type")), BLOCKS), *where, "block")
         types = argument_types(block)
         arguments: dict[str, Scalar] = {name: value for name, value in defaults.items() if name in types}
         for name, value in entry.items():
             if name in _ROW_KEYS:
                 continue
             if name not in types:
-                raise self.fail(f"the block {block!r} has no argument {name!r}", nearest(name, {*types, *_ROW_KEYS}), *where, name)
+                raise self.fail(f"the block {block!r} has no argument {name!r}", called_here(name, {*types, *_ROW_KEYS}), *where, name)
             arguments[name] = self.argument(name, value, types[name], f" of the block {block!r}", *where, name)
         missing = [name for name, argument in types.items() if argument.required and name not in arguments]
         if missing:
             raise self.fail(f"the block {block!r} lacks {missing[0]!r}", f"it takes {', '.join(types)}", *where)
         deepens = entry.get("deepens", where[0] == "body")
         if type(deepens) is not bool:
-            raise self.fail(f"deepens = {deepens!r} is neither true nor false", "correct the value", *where, "deepens")
+            raise self.fail(f"deepens = {_toml(deepens)} is neither true nor false", "write it without quotes", *where, "deepens")
         return Row(
             str(block),
             tuple(sorted(arguments.items())),
             self.whole(entry.get("repeats", 1), "repeats", 1, _MOST_LAYERS, *where, "repeats"),
             self.choice(entry.get("widens", "always"), "widens", WIDENS, *where, "widens"),
             deepens,
+            f"{self.path}, line {self.line(where)}",
         )
 
     def argument(self, name: str, value: Any, kind: Any, of: str, *where: str | int) -> Scalar:
         problem = kind.problem(value)
         if problem:
-            raise self.fail(f"{name} = {value!r}{of} {problem}", nearest(str(value), kind.choices) if kind.choices else "correct the value", *where)
+            advice = called_here(str(value), kind.choices) if kind.choices else _rather(value)
+            raise self.fail(f"{name} = {_toml(value)}{of} {problem}", advice, *where)
         plain: Scalar = (value[0], value[1]) if isinstance(value, list) else value
         return plain
 
@@ -189,8 +193,10 @@ class _Reader:
         for number, entry in enumerate(entries):
             self.known(entry, _PUBLISHED_KEYS, "published", "published", number)
             for key, value in entry.items():
-                if isinstance(value, str) != (key in ("source", "deviation")) or isinstance(value, (bool, list, dict)):
-                    raise self.fail(f"published {key} = {value!r} is of the wrong kind", "give a number, or a text", "published", number, key)
+                words, sides = key in ("source", "deviation"), key == "resolution" and isinstance(value, list) and [*map(type, value)] == [int, int]
+                if not sides and type(value) not in ((str,) if words else (int, float)):
+                    advice = "give a text" if words else _rather(value)
+                    raise self.fail(f"published {key} = {_toml(value)} is of the wrong kind", advice, "published", number, key)
         return tuple(tuple(entry.items()) for entry in entries)
 
     def alpha(self, document: dict[str, Any]) -> AlphaRule | None:
@@ -216,8 +222,9 @@ class _Reader:
         variants = document.pop("variants", {})
         if not isinstance(variants, dict) or not all(isinstance(table, dict) for table in variants.values()):
             raise self.fail("variants is not a table of tables", "write [variants.NAME] above what the variant has", "variants")
-        if variant is None and len(variants) == 1:
-            variant = next(iter(variants))
+        for name in variants:
+            if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+                raise self.fail(f"{name!r} cannot name a variant", "take letters, digits, _ . and -", "variants", name)
         if not variants and variant is None:
             return document
         if variant not in variants:
@@ -236,7 +243,10 @@ class _Reader:
 
     def spec(self, document: dict[str, Any], variant: str | None) -> ArchitectureSpec:
         self.known(document, _KEYS, "an architecture file")
-        several = "variants" in document
+        variants = document.get("variants")
+        several = isinstance(variants, dict) and bool(variants)
+        if isinstance(variants, dict) and variant is None and len(variants) == 1:
+            variant = next(iter(variants))
         document = self.of_variant(document, variant)
         image = self.table(document, "input", _INPUT_KEYS)
         scale = image.get("scale", "-1..1")
@@ -250,8 +260,12 @@ class _Reader:
         layers = sum(ceil(row.repeats * depth) for row in body + head)
         if layers > _MOST_LAYERS:
             raise self.fail(f"{layers} blocks are more than {_MOST_LAYERS}", "lower the repeats", "body")
-        if len([row for row in (*body, *head) if row.block == "classifier"]) != 1 or head[-1].block != "classifier" or head[-1].repeats != 1:
-            raise self.fail("the head does not end in one classifier", 'let it end in { block = "classifier" }', "head")
+        for key, rows in (("body", body), ("head", head[:-1])):
+            early = next((number for number, row in enumerate(rows) if row.block in _CLASSIFIERS), None)
+            if early is not None:
+                raise self.fail(f"a {rows[early].block} stands before the end", "let it be the head's last row", key, early)
+        if head[-1].block not in _CLASSIFIERS or head[-1].repeats != 1:
+            raise self.fail("the head does not end in one classifier", 'let it end in { block = "classifier" }', "head", len(head) - 1)
         name = (variant or self.path.stem) if several else self.path.stem
         weights = self.table(document, "weights", _WEIGHTS_KEYS)
         return ArchitectureSpec(

@@ -6,7 +6,7 @@ A row is a registered block with scalar arguments and a number of repeats; there
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import ceil
 from typing import Any
 
@@ -24,6 +24,7 @@ class Row:
         repeats: How often it stands there; from the second time on with stride 1.
         widens: When the width multiplier acts on it: `always`, `never`, or `above 1`.
         deepens: Whether the depth multiplier acts on its repeats; on a row of the head it does not unless told.
+        place: Its file and line, for errors.
     """
 
     block: str
@@ -31,6 +32,7 @@ class Row:
     repeats: int = 1
     widens: str = "always"
     deepens: bool = True
+    place: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -123,5 +125,7 @@ class ArchitectureSpec:
     def to_json(self) -> dict[str, Any]:
         """The JSON form."""
         document = {"schema": "dsmobile.architecture/1", **asdict(self), "published": [dict(entry) for entry in self.published]}
+        for row in (*document["body"], *document["head"]):
+            del row["place"]
         plain: dict[str, Any] = json.loads(json.dumps(document))
         return plain

@@ -142,9 +142,13 @@ def _published(entry: dict[str, Any], document: dict[str, Any]) -> str:
             said.append(f"{_millions(entry[key])} {name} ({ours})")
     if "top1" in entry:
         said.append(f"top-1 {entry['top1']:g}%")
-    size_of = ", ".join(f"{key} {entry[key]:g}" for key in ("alpha", "resolution") if key in entry)
+    size_of = ", ".join(f"{key} {_side(entry[key])}" for key in ("alpha", "resolution") if key in entry)
     source = ", ".join(text for text in (size_of, str(entry.get("source", ""))) if text)
     return plain(f"Published{f' ({source})' if source else ''}: {', '.join(said)}.")
+
+
+def _side(value: Any) -> str:
+    return "x".join(map(str, value)) if isinstance(value, list) else f"{value:g}"
 
 
 def _off(ours: float, theirs: float) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 from dsmobile.architectures.builder import build
 from dsmobile.architectures.cost import cost
-from dsmobile.architectures.reading import names, spec_of
+from dsmobile.architectures.finding import names, spec_of
 from dsmobile.architectures.twin import standard_twin
 
 # our name, the function in keras.applications, what else it is told

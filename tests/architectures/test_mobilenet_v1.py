@@ -5,8 +5,8 @@ import pytest
 
 from dsmobile.architectures.builder import build
 from dsmobile.architectures.cost import cost
+from dsmobile.architectures.finding import spec_of
 from dsmobile.architectures.initialisation import he_normal, settle
-from dsmobile.architectures.reading import spec_of
 from dsmobile.architectures.twin import matching_alpha, standard_twin
 
 SPEC = spec_of("mobilenet_v1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -10,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dsmobile.architectures.builder import build
+from dsmobile.architectures.builder import build, head_layers
 from dsmobile.architectures.cost import cost
 from dsmobile.architectures.reading import read
+from dsmobile.keras_files import load_keras_file
+from dsmobile.weights import fit, read_arrays
 
 ROOT = Path(__file__).parents[2]
 OTHERS = Path(__file__).parent / "others"
@@ -46,6 +49,20 @@ def test_efficientnet_b0_is_that_of_keras(side: int) -> None:
     images = random.uniform(0, 255, (2, side, side, 3)).astype(np.float32)
     wanted = np.asarray(theirs(images))
     np.testing.assert_allclose(np.asarray(ours(np.asarray(given(images)))), wanted, rtol=1e-4, atol=1e-4 * wanted.max())
+
+
+def test_mini_xception_is_the_trained_file() -> None:
+    """58,423 parameters at 7 classes (arXiv:1710.07557's code); with the authors' gender weights, the authors' outputs."""
+    spec = read(OTHERS / "mini_xception.toml")
+    assert build(spec).count_params() == 58_423
+    shared = os.environ.get("DSMOBILE_SHARED_DATA")
+    if not shared:
+        pytest.skip("DSMOBILE_SHARED_DATA names no folder of real files")
+    file = Path(shared) / "models" / "mini_xception_gender.hdf5"
+    ours, theirs = build(spec, classes=2), load_keras_file(file)
+    assert fit(ours, read_arrays(file), file.name, head=head_layers(spec)).notes() == ()
+    pictures = np.random.default_rng(1).uniform(-1, 1, (4, 64, 64, 1)).astype(np.float32)
+    np.testing.assert_allclose(np.asarray(ours(pictures)), np.asarray(theirs(pictures)), atol=1e-6)
 
 
 def test_the_page_shows_a_network_that_builds(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from dsmobile.architectures.builder import build
-from dsmobile.architectures.reading import read, spec_of
+from dsmobile.architectures.finding import spec_of
+from dsmobile.architectures.reading import read
 from dsmobile.architectures.spec import AlphaRule
 from dsmobile.errors import SpecError, UsageError
 
@@ -166,6 +167,16 @@ def test_wrong_variants(tmp_path: Path, old: str, new: str, variant: str | None,
         ("classes = 4", 'classes = 4\npublished = [{ alpha = "1" }]', ["line 5", "wrong kind"]),
         ("classes = 4", "classes = 4\nvariants = 3", ["line 5", "variants"]),
         ("{ block = \"conv\", kernel = 3, stride = 2, filters = 8 }", "{ kernel = 3 }", ["line 6", "no block"]),
+        ("filters = 16, stride = 2", 'filters = "16", stride = 2', ["line 7", "without quotes"]),
+        ("filters = 16, stride = 2", "c = 16, stride = 2", ["line 7", "'c'", "it is called filters here"]),
+        ("filters = 16, stride = 2", "filters = 16, s = 2", ["line 7", "it is called stride here"]),
+        ('block = "separable"', 'block = "mbconv"', ["line 7", "it is called inverted_residual here"]),
+        ('{ block = "separable"', '{ block = "classifier" }, { block = "separable"', ["line 7", "before the end"]),
+        ('title = "small"', '[[published]]\nmacs = 3\ntitle = "small"', ["line 7", "body belongs to the [table]", "[[published]]"]),
+        ("body = [", "[[published]]\nmacs = 3\nbody = [", ["line 7", "body belongs to the [table]"]),
+        ("classes = 4", "classes = 4\npublished = [{ resolution = [1, 2, 3] }]", ["line 5", "resolution"]),
+        ("filters = 8 },", "filters = 8 }", ["TOML", "rows end in commas"]),
+        ("classes = 4", "classes = 4\n[variant.small]\nclasses = 3", ["line 5", "variant"]),
     ],
 )  # fmt: skip
 def test_more_wrong_files(tmp_path: Path, old: str, new: str, words: list[str]) -> None:
@@ -179,8 +190,8 @@ def test_more_wrong_files(tmp_path: Path, old: str, new: str, words: list[str]) 
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ('{ block = "conv", kernel = 3, stride = 2, filters = 8 }', '{ block = "conv", kernel = 3 }', ["conv_1", "filters or expansion"]),
-        ("kernel = 3, filters = 16, stride = 2", 'kernel = 31, filters = 16, padding = "valid"', ["row 2"]),
+        ('{ block = "conv", kernel = 3, stride = 2, filters = 8 }', '{ block = "conv", kernel = 3 }', ["line 6", "conv_1", "filters or expansion"]),
+        ("kernel = 3, filters = 16, stride = 2", 'kernel = 31, filters = 16, padding = "valid"', ["line 7", "separable_2"]),
         ('head = [{ block = "global_average_pool" }, ', "head = [", ["global_average_pool"]),
         ('block = "conv", kernel = 3, stride = 2', 'block = "conv", kernel = 3, groups = 3', ["groups"]),
         ("filters = 16, stride = 2", "filters = 16, stride = [1, 2]", ["separable_2", "one stride"]),
@@ -190,8 +201,8 @@ def test_more_wrong_files(tmp_path: Path, old: str, new: str, words: list[str]) 
             'kernel = 31, filters = 65536 }, { block = "conv", kernel = 31, filters = 65536 }',
             ["400,000,000 parameters"],
         ),
-        ('{ block = "global_average_pool" }', '{ block = "flatten" }, { block = "global_average_pool" }', ["does not fit"]),
-        ("repeats = 2", 'repeats = 2 }, { block = "max_pool", kernel = 9, stride = 8, padding = "valid"', ["row 4"]),
+        ('{ block = "global_average_pool" }', '{ block = "flatten" }, { block = "global_average_pool" }', ["line 9", "no map is left"]),
+        ("repeats = 2", 'repeats = 2 }, { block = "max_pool", kernel = 9, stride = 8, padding = "valid"', ["line 7", "max_pool_4"]),
     ],
 )
 def test_files_that_do_not_build(tmp_path: Path, old: str, new: str, words: list[str]) -> None:
@@ -212,3 +223,51 @@ def test_all_activations_and_paddings_build_and_run(tmp_path: Path) -> None:
     text = GOOD[: GOOD.index("  { block")] + ",\n".join(rows) + GOOD[GOOD.index("\n]\nhead") :]
     model = build(read(_file(tmp_path, text)))
     assert np.isfinite(np.asarray(model(np.ones((1, 32, 32, 1), np.float32)))).all()
+
+
+def test_a_mark_of_the_encoding_and_windows_line_ends(tmp_path: Path) -> None:
+    path = tmp_path / "net.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
+    assert read(path).classes == 4
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("folder", ["is a folder"]),
+        ("folder/net", ["there is a file", "folder/net.toml"]),
+        ("notes.txt", ["ends in .toml"]),
+        ("folder/net:big", ["folder/net.toml:big"]),
+        ("folder.toml", ["is a folder"]),
+        ("nothing", ["no architecture 'nothing'", "ends in .toml"]),
+        ("nothing.toml", ["does not exist"]),
+        ("nothing.toml:big", ["does not exist"]),
+        ("mobilenet_v3", ["mobilenet_v3_small"]),
+    ],
+)
+def test_a_source_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, words: list[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("folder", "folder.toml"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "folder" / "net.toml").write_text(VARIANTS)
+    (tmp_path / "notes.txt").write_text(GOOD)
+    with pytest.raises(SpecError) as caught:
+        spec_of(source)
+    text = f"{caught.value.message} {caught.value.advice}"
+    assert all(word in text for word in words), text
+
+
+def test_a_variants_name_must_be_one(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="cannot name a variant"):
+        read(_file(tmp_path, VARIANTS.replace("[variants.big]", '[variants."my/net"]')))
+
+
+def test_the_only_variant_goes_by_its_own_name(tmp_path: Path) -> None:
+    text = VARIANTS[: VARIANTS.index("[variants.small]")]
+    assert read(_file(tmp_path, text)).name == "big"
+
+
+def test_where_a_row_stands_is_no_part_of_what_it_says(tmp_path: Path) -> None:
+    first, second = read(_file(tmp_path, GOOD)), read(_file(tmp_path, "# moved down\n" + GOOD))
+    assert first == second and first.to_json() == second.to_json()
+    assert first.body[0].place.endswith("line 6") and second.body[0].place.endswith("line 7")

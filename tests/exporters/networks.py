@@ -21,7 +21,7 @@ def inputs(model: Any, count: int = 8, seed: int = 5) -> np.ndarray:
 
 def small_mobilenet(classes: int = 10) -> Any:
     from dsmobile.architectures.builder import build
-    from dsmobile.architectures.reading import spec_of
+    from dsmobile.architectures.finding import spec_of
 
     return settled(build(spec_of("mobilenet_v1"), alpha=0.25, resolution=64, classes=classes))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dsmobile import pipeline
-from dsmobile.architectures.reading import names, spec_of
+from dsmobile.architectures.finding import names, spec_of
 from dsmobile.architectures.spec import ArchitectureSpec
 
 # name, alpha, resolution: small enough for seconds

@@ -17,7 +17,7 @@ def conv(
     Source: MobileNets, arXiv:1704.04861, section 3.2, first row of table 1.
     """
     if (filters is None) == (expansion is None):
-        raise SpecError(f"{pen.name} takes filters or expansion, one of the two", "give filters, or an expansion of its inputs")
+        raise SpecError("a conv takes filters or expansion, one of the two", "give filters, or an expansion of its inputs")
     width = filters or pen.rounded(x.shape[-1] * (expansion or 1.0))
     return pen.conv(
         x, "", width, kernel, stride=stride, padding=padding, dilation=dilation, groups=groups, activation=activation,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dsmobile.architectures.blocks.pen import Pen, _both
 from dsmobile.architectures.blocks.registry import Size, Tensor, block
+from dsmobile.errors import SpecError
 
 
 def _joined(pen: Pen, shortcut: Tensor, x: Tensor, stride: Size, residual: bool) -> Tensor:
@@ -67,8 +68,11 @@ def universal_inverted_bottleneck(
     at_start = stride if not middle_kernel else 1
     if start_kernel:
         x = pen.depthwise(x, "start", start_kernel, stride=at_start)
-    bare = max(_both(stride)) > 1 and not (start_kernel or middle_kernel)
-    x = pen.conv(x, "expand", pen.rounded(x.shape[-1] * expansion), 1, stride=stride if bare else 1, activation=activation)
+    if max(_both(stride)) > 1 and not (start_kernel or middle_kernel):
+        raise SpecError(
+            "a stride without a depthwise convolution would throw pixels away", "give start_kernel or middle_kernel, or leave the stride away"
+        )
+    x = pen.conv(x, "expand", pen.rounded(x.shape[-1] * expansion), 1, activation=activation)
     if middle_kernel:
         x = pen.depthwise(x, "middle", middle_kernel, stride=stride, activation=activation)
     x = pen.conv(x, "project", filters, 1)

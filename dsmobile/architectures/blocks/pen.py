@@ -42,7 +42,7 @@ class Pen:
         """
         self.parameters += count
         if self.parameters > _MOST_PARAMETERS:
-            raise SpecError(f"{self.name} brings the network to over {_MOST_PARAMETERS:,} parameters", "lower alpha, the filters or the kernels")
+            raise SpecError(f"it brings the network to over {_MOST_PARAMETERS:,} parameters", "lower alpha, the filters or the kernels")
 
     def even(self, stride: Size) -> None:
         """Refuses a depthwise convolution that steps unevenly.
@@ -51,7 +51,7 @@ class Pen:
             SpecError: TensorFlow has no kernel for it.
         """
         if len(set(_both(stride))) != 1:
-            raise SpecError(f"{self.name}: a depthwise convolution cannot step {stride}", "give it one stride for height and width")
+            raise SpecError(f"a depthwise convolution cannot step {stride}", "give it one stride for height and width")
 
     def normalized(self, x: Tensor, part: str, activation: str) -> Tensor:
         """Batch normalization, then an activation."""
@@ -95,7 +95,7 @@ class Pen:
         from keras import layers
 
         if x.shape[-1] % groups or filters % groups:
-            raise SpecError(f"{self.name}: {x.shape[-1]} channels and {filters} filters do not divide into {groups} groups", "change the groups")
+            raise SpecError(f"{x.shape[-1]} channels and {filters} filters do not divide into {groups} groups", "change the groups")
         self.spend(prod(_both(kernel)) * x.shape[-1] // groups * filters)
         x, padding = self._padded(x, part, kernel, stride, dilation, padding)
         x = layers.Conv2D(
@@ -141,7 +141,7 @@ class Pen:
         from keras import layers
 
         if max(_both(stride)) > 1 and max(_both(dilation)) > 1:
-            raise SpecError(f"{self.name}: TensorFlow has no convolution with a stride and a dilation above 1", "leave one of the two at 1")
+            raise SpecError("TensorFlow has no convolution with a stride and a dilation above 1", "leave one of the two at 1")
         if padding != "below_right":
             return x, padding
         if max(_both(stride)) == 1:

@@ -42,6 +42,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "output": ("softmax", "sigmoid", "linear"),
 }
 WIDENED = ("filters", "first_filters")  # what the width multiplier acts on
+# Blocks that a flat row of numbers does not fit.
+NEEDS_MAP: set[str] = set()
 GIVEN = ("pen", "x")  # what the builder gives, not the file
 
 
@@ -82,7 +84,13 @@ class Argument:
 
 
 def block(function: Block) -> Block:
-    """Registers a block under its function's name."""
+    """Registers a block, which takes a map, under its function's name."""
+    NEEDS_MAP.add(function.__name__)
+    return on_any(function)
+
+
+def on_any(function: Block) -> Block:
+    """Registers a block that takes a flat row of numbers too."""
     BLOCKS[function.__name__] = function
     return function
 
