@@ -64,24 +64,35 @@ def build(
             if key in arguments:
                 arguments[key] = _filters(spec, row, int(arguments[key]), alpha)
         pen.name = f"{row.block}_{number}" if number <= len(body) else _head_name(spec, row, number - len(body))
-        where = f"{row.place or spec.name} ({pen.name})"
-        if len(x.shape) != 4 and row.block in NEEDS_MAP:
-            raise SpecError(f"{where}: no map is left for it, but {tuple(x.shape[1:])} numbers", "put what pools or flattens behind it")
-        try:
-            x = BLOCKS[row.block](pen, x, **arguments)
-        except SpecError as error:
-            raise SpecError(f"{where}: {error.message}", error.advice) from error
-        except ValueError as error:
-            said = str(error).splitlines()[0].partition(" Received")[0]
-            raise SpecError(
-                f"{where} does not fit a map of {tuple(x.shape[1:])}: {said}", "raise the resolution, or change the strides and kernels"
-            ) from error
-        if 0 in x.shape[1:]:
-            raise SpecError(f"{where}: nothing is left of the map behind it", "raise the resolution, or lower the strides")
+        x = _with_row(pen, x, row, arguments)
     if top and len(x.shape) != 2:
-        where = f"{spec.head[-1].place or spec.name} ({pen.name})"
-        raise SpecError(f"{where}: the classifier sees a map of {tuple(x.shape[1:-1])}", 'put { block = "global_average_pool" } before it')
+        raise SpecError(
+            f"{_where(pen, spec.head[-1])}: the classifier sees a map of {tuple(x.shape[1:-1])}", 'put { block = "global_average_pool" } before it'
+        )
     return keras.Model(inputs, x, name=spec.name)
+
+
+def _with_row(pen: Pen, x: Any, row: Row, arguments: dict[str, Any]) -> Any:
+    """The tensor behind one more row; what is wrong with it is said with its place in the file."""
+    where = _where(pen, row)
+    if len(x.shape) != 4 and row.block in NEEDS_MAP:
+        raise SpecError(f"{where}: no map is left for it, but {tuple(x.shape[1:])} numbers", "put what pools or flattens behind it")
+    try:
+        after = BLOCKS[row.block](pen, x, **arguments)
+    except SpecError as error:
+        raise SpecError(f"{where}: {error.message}", error.advice) from error
+    except ValueError as error:
+        said = str(error).splitlines()[0].partition(" Received")[0]
+        raise SpecError(
+            f"{where} does not fit a map of {tuple(x.shape[1:])}: {said}", "raise the resolution, or change the strides and kernels"
+        ) from error
+    if 0 in after.shape[1:]:
+        raise SpecError(f"{where}: nothing is left of the map behind it", "raise the resolution, or lower the strides")
+    return after
+
+
+def _where(pen: Pen, row: Row) -> str:
+    return f"{row.place or 'the row'} ({pen.name})"
 
 
 def head_layers(spec: ArchitectureSpec) -> tuple[str, ...]:
