@@ -21,6 +21,7 @@ RANDOM_WEIGHTS = "The weights are random: latency and size are valid, accuracy i
 RANDOM_TWIN = (
     "The twin's convolutions have random weights, since ReLUs stand where they were joined: its latency and size are valid, its accuracy is not."
 )
+NO_SCORES = "The network gives a map, not one score a class: read the SQNR, not the share of the same top-1."
 RANDOM_WIDTH = "The twin has another width, so all its weights are random: its latency and size are valid, its accuracy is not."
 
 
@@ -147,6 +148,8 @@ def _notes(source: Any, inputs: Any, preprocessing: Any, recipes: list[Any], lef
     from dsmobile.exporters.mixed import note as mixed_note
 
     notes = list(source.notes)
+    if len(source.model.outputs[0].shape) > 2:
+        notes.append(NO_SCORES)
     if source.random:
         notes.append(RANDOM_WEIGHTS)
     elif inputs.kind == "synthetic" and any(recipe.quantized for recipe in recipes):

@@ -76,7 +76,7 @@ def _no_options(source: str, options: SourceOptions, *names: str) -> None:
         given = getattr(options, name)
         if given is not None and given is not True:
             raise UsageError(
-                f"--{'no-top' if name == 'top' else name} does not apply to {source}: the file holds a finished network",
+                f"--{'no-top' if name == 'top' else name} does not apply to {source}: it is a finished network",
                 "leave it away, or name an architecture",
             )
 
@@ -98,6 +98,8 @@ def load(source: str, options: SourceOptions) -> Source:
         path = Path(source)
         model = load_keras_file(path)
         return Source(path.stem, model, None, None, random=False, record={"source": path.name, "kind": "keras-file", "sha256": sha256(path)})
+    if options.weights == "":
+        raise UsageError("--weights is empty", "give random, imagenet or a file; is a variable of the shell not set?")
     spec = spec_of(source)
     model = build(
         spec, alpha=options.alpha, resolution=options.resolution, channels=options.channels, classes=options.classes, top=options.top,
@@ -119,7 +121,7 @@ def load(source: str, options: SourceOptions) -> Source:
         "seed": options.seed,
         "new": list(loaded.new) if loaded else [],
     }
-    name = display_name(spec, options.alpha, options.resolution)
+    name = display_name(spec, alpha=options.alpha, resolution=options.resolution, channels=options.channels, top=options.top)
     return Source(name, model, spec, spec_preprocessing(spec, options), random, record, loaded.notes() if loaded else ())
 
 
@@ -179,6 +181,8 @@ def _loaded(model: Any, spec: ArchitectureSpec, options: SourceOptions) -> Loade
         arrays = _imagenet(spec, options)
         origin = f"the ImageNet weights of keras.applications.{spec.imagenet}"
     else:
+        if not Path(given).exists() and not Path(given).suffix:
+            raise UsageError(f"--weights {given} is neither a word nor a file", nearest(given, ("random", "imagenet")))
         arrays, origin = read_arrays(Path(given)), given
     stem = next(layer.name for layer in model.layers if layer.weights)
     return fit(model, arrays, origin, head=head_layers(spec) if options.top else (), stem=stem)

@@ -42,6 +42,8 @@ def build(
     height, width = spec.resolution if resolution is None else (resolution, resolution)
     channels = spec.channels if channels is None else channels
     classes = spec.classes if classes is None else classes
+    if resolution is not None and spec.resolution[0] != spec.resolution[1]:
+        raise UsageError(f"{spec.name} takes {side_text(spec.resolution)}, and --resolution gives squares", "leave it away, or change its file")
     if resolution is not None and not spec.total_stride <= resolution <= _LARGEST_RESOLUTION:
         raise SpecError(
             f"resolution {resolution} is out of range for {spec.name}",
@@ -69,12 +71,16 @@ def build(
         raise SpecError(
             f"{_where(pen, spec.head[-1])}: the classifier sees a map of {tuple(x.shape[1:-1])}", 'put { block = "global_average_pool" } before it'
         )
-    return keras.Model(inputs, x, name=spec.name)
+    try:
+        return keras.Model(inputs, x, name=spec.name)
+    except RecursionError as error:
+        raise SpecError(f"{spec.name} is too deep for Keras", "lower the repeats") from error
 
 
 def _with_row(pen: Pen, x: Any, row: Row, arguments: dict[str, Any]) -> Any:
     """The tensor behind one more row; what is wrong with it is said with its place in the file."""
     where = _where(pen, row)
+    pen.layers += 1
     if len(x.shape) != 4 and row.block in NEEDS_MAP:
         raise SpecError(f"{where}: no map is left for it, but {tuple(x.shape[1:])} numbers", "put what pools or flattens behind it")
     try:
@@ -100,13 +106,16 @@ def head_layers(spec: ArchitectureSpec) -> tuple[str, ...]:
     return tuple(_head_name(spec, row, number) for number, (row, _) in enumerate(_written_out(spec, spec.head), 1))
 
 
-def display_name(spec: ArchitectureSpec, alpha: float | None, resolution: int | None) -> str:
-    """The name that artifacts carry: `mobilenet_v1`, or `mobilenet_v1_0.5_160` away from the defaults."""
+def display_name(spec: ArchitectureSpec, *, alpha: float | None, resolution: int | None, channels: int | None = None, top: bool = True) -> str:
+    """The name that artifacts carry: `mobilenet_v1`, or `mobilenet_v1_0.5_160` away from the defaults; `_1ch` and `_notop` behind it."""
     width = spec.default_alpha if alpha is None else alpha
     sides = spec.resolution if resolution is None else (resolution, resolution)
-    if (width, sides) == (spec.default_alpha, spec.resolution):
-        return spec.name
-    return f"{spec.name}_{width:g}_{side_text(sides)}" if spec.alpha else f"{spec.name}_{side_text(sides)}"
+    parts = [spec.name]
+    if (width, sides) != (spec.default_alpha, spec.resolution):
+        parts += [f"{width:g}", side_text(sides)] if spec.alpha else [side_text(sides)]
+    if channels not in (None, spec.channels):
+        parts.append(f"{channels}ch")
+    return "_".join([*parts, *([] if top else ["notop"])])
 
 
 def side_text(sides: tuple[int, int]) -> str:

@@ -13,9 +13,11 @@ from dsmobile.architectures.aliases import called_here
 from dsmobile.architectures.blocks import BLOCKS, argument_types
 from dsmobile.architectures.spec import WIDENS, AlphaRule, ArchitectureSpec, Row, Scalar
 from dsmobile.architectures.toml_lines import line_numbers
+from dsmobile.architectures.toml_values import as_toml, cut, is_scale, rather
 from dsmobile.errors import SpecError, nearest
 
-_LARGEST_BYTES = 1 << 20
+_LARGEST_BYTES = 128 << 10
+_MOST_KEY_PARTS = 30
 _MOST_LAYERS = 2000
 _KEYS = (
     "title", "paper", "reference", "input", "classes", "alpha", "depth", "defaults", "body", "head", "weights", "published", "variants"
@@ -42,17 +44,19 @@ def read(path: Path, variant: str | None = None) -> ArchitectureSpec:
     """
     try:
         if path.stat().st_size > _LARGEST_BYTES:
-            raise SpecError(f"{path} is larger than 1 MiB", "an architecture file is a table of rows; use `repeats` for equal ones")
-        if path.is_dir():
-            raise SpecError(f"{path} is a folder", "give the path of an architecture file")
+            raise SpecError(f"{path} is larger than 128 KiB", "an architecture file is a table of rows; use `repeats` for equal ones")
+        if path.exists() and not path.is_file():
+            raise SpecError(f"{path} is {'a folder' if path.is_dir() else 'no regular file'}", "give the path of an architecture file")
         text = path.read_text(encoding="utf-8-sig")  # Windows editors begin files with a mark of the encoding
     except FileNotFoundError as error:
         raise SpecError(f"{path} does not exist", "give the path of an architecture file, or a name from `dsmobile models list`") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # a name that no file can have, or no UTF-8
         raise SpecError(f"{path} cannot be read: {error}", "give a TOML file in UTF-8") from error
+    if re.search(rf"(?:[\w\"'-]+[ \t]*\.[ \t]*){{{_MOST_KEY_PARTS},}}", text):  # its time and memory grow with their square
+        raise SpecError(f"{path} has a key of over {_MOST_KEY_PARTS} parts", "an architecture file is a table of rows")
     try:
         document, lines = tomllib.loads(text), line_numbers(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         found = re.search(r"at line (\d+)", str(error))
         line = text.splitlines()[min(int(found[1]), text.count("\n") + 1) - 1].strip()[:80] if found else ""
         raise SpecError(
@@ -63,16 +67,6 @@ def read(path: Path, variant: str | None = None) -> ArchitectureSpec:
 
 
 Where = tuple[str | int, ...]
-
-
-def _toml(value: Any) -> str:
-    """A value as a TOML file has it."""
-    return str(value).lower() if isinstance(value, bool) else repr(value)
-
-
-def _rather(value: Any) -> str:
-    """What to do about a number that is none."""
-    return "write a number, without quotes" if isinstance(value, str) else "give a number in that range"
 
 
 @dataclass
@@ -102,7 +96,7 @@ class _Reader:
     def known(self, table: dict[str, Any], allowed: tuple[str, ...], what: str, *where: str | int) -> None:
         for key in table:
             if key not in allowed:
-                raise self.fail(f"{what} has no key {key!r}", called_here(key, allowed), *where, key)
+                raise self.fail(f"{what} has no key {cut(key)!r}", called_here(key, allowed), *where, key)
 
     def table(self, document: dict[str, Any], key: str, allowed: tuple[str, ...]) -> dict[str, Any]:
         value = document.get(key, {})
@@ -113,17 +107,17 @@ class _Reader:
 
     def whole(self, value: Any, what: str, lowest: int, highest: int, *where: str | int) -> int:
         if type(value) is not int or not lowest <= value <= highest:
-            raise self.fail(f"{what} = {_toml(value)} is not a whole number from {lowest} to {highest}", _rather(value), *where)
+            raise self.fail(f"{what} = {as_toml(value)} is not a whole number from {lowest} to {highest}", rather(value), *where)
         return value
 
     def number(self, value: Any, what: str, highest: float, *where: str | int) -> float:
         if type(value) not in (int, float) or not 0 < value <= highest:
-            raise self.fail(f"{what} = {_toml(value)} is not a number above 0 and up to {highest:g}", _rather(value), *where)
+            raise self.fail(f"{what} = {as_toml(value)} is not a number above 0 and up to {highest:g}", rather(value), *where)
         return float(value)
 
     def choice(self, value: Any, what: str, allowed: tuple[str, ...], *where: str | int) -> str:
         if value not in allowed:
-            raise self.fail(f"{what} = {_toml(value)} is not known", nearest(str(value), allowed), *where)
+            raise self.fail(f"{what} = {as_toml(value)} is not known", nearest(str(value), allowed), *where)
         return str(value)
 
     def text(self, document: dict[str, Any], key: str, default: str) -> str:
@@ -146,8 +140,8 @@ class _Reader:
 
     def row(self, entry: dict[str, Any], defaults: dict[str, Any], *where: str | int) -> Row:
         block = entry.get("block")
-        if block not in BLOCKS:
-            said = f"there is no block {block!r}" if "block" in entry else "a row has no block"
+        if not isinstance(block, str) or block not in BLOCKS:
+            said = f"there is no block {as_toml(block)}" if "block" in entry else "a row has no block"
             raise self.fail(said, called_here(str(block or entry.get("type")), BLOCKS), *where, "block")
         types = argument_types(block)
         arguments: dict[str, Scalar] = {name: value for name, value in defaults.items() if name in types}
@@ -155,14 +149,14 @@ class _Reader:
             if name in _ROW_KEYS:
                 continue
             if name not in types:
-                raise self.fail(f"the block {block!r} has no argument {name!r}", called_here(name, {*types, *_ROW_KEYS}), *where, name)
+                raise self.fail(f"the block {block!r} has no argument {cut(name)!r}", called_here(name, {*types, *_ROW_KEYS}), *where, name)
             arguments[name] = self.argument(name, value, types[name], f" of the block {block!r}", *where, name)
         missing = [name for name, argument in types.items() if argument.required and name not in arguments]
         if missing:
             raise self.fail(f"the block {block!r} lacks {missing[0]!r}", f"it takes {', '.join(types)}", *where)
         deepens = entry.get("deepens", where[0] == "body")
         if type(deepens) is not bool:
-            raise self.fail(f"deepens = {_toml(deepens)} is neither true nor false", "write it without quotes", *where, "deepens")
+            raise self.fail(f"deepens = {as_toml(deepens)} is neither true nor false", "write it without quotes", *where, "deepens")
         return Row(
             str(block),
             tuple(sorted(arguments.items())),
@@ -175,8 +169,8 @@ class _Reader:
     def argument(self, name: str, value: Any, kind: Any, of: str, *where: str | int) -> Scalar:
         problem = kind.problem(value)
         if problem:
-            advice = called_here(str(value), kind.choices) if kind.choices else _rather(value)
-            raise self.fail(f"{name} = {_toml(value)}{of} {problem}", advice, *where)
+            advice = called_here(str(value), kind.choices) if kind.choices else rather(value)
+            raise self.fail(f"{name} = {as_toml(value)}{of} {problem}", advice, *where)
         plain: Scalar = (value[0], value[1]) if isinstance(value, list) else value
         return plain
 
@@ -194,9 +188,10 @@ class _Reader:
             self.known(entry, _PUBLISHED_KEYS, "published", "published", number)
             for key, value in entry.items():
                 words, sides = key in ("source", "deviation"), key == "resolution" and isinstance(value, list) and [*map(type, value)] == [int, int]
-                if not sides and type(value) not in ((str,) if words else (int, float)):
-                    advice = "give a text" if words else _rather(value)
-                    raise self.fail(f"published {key} = {_toml(value)} is of the wrong kind", advice, "published", number, key)
+                fits = isinstance(value, str) if words else type(value) in (int, float) and 0 < value < 1e15
+                if not sides and not fits:
+                    advice = "give a text" if words else rather(value)
+                    raise self.fail(f"published {key} = {as_toml(value)} is of the wrong kind", advice, "published", number, key)
         return tuple(tuple(entry.items()) for entry in entries)
 
     def alpha(self, document: dict[str, Any]) -> AlphaRule | None:
@@ -250,9 +245,9 @@ class _Reader:
         document = self.of_variant(document, variant)
         image = self.table(document, "input", _INPUT_KEYS)
         scale = image.get("scale", "-1..1")
-        if not isinstance(scale, str) or not re.fullmatch(r"none|-?[0-9.]*[0-9]\.\.-?[0-9.]*[0-9]", scale):
+        if not is_scale(scale):
             raise self.fail(
-                f"scale = {scale!r} is not LOW..HIGH", 'write scale = "-1..1", or scale = "none" where the input is no image', "input", "scale"
+                f"scale = {as_toml(scale)} is not LOW..HIGH", 'write scale = "-1..1", or scale = "none" where the input is no image', "input", "scale"
             )
         defaults = self.defaults(document)
         body, head = self.rows(document, "body", defaults), self.rows(document, "head", defaults)
@@ -290,6 +285,9 @@ class _Reader:
         arguments = table.get("arguments", {})
         if not isinstance(table.get("imagenet", ""), str) or not isinstance(arguments, dict):
             raise self.fail("imagenet is no name, or arguments no table", 'write imagenet = "MobileNet"', "weights")
+        for key, value in arguments.items():
+            if type(value) not in (bool, int, float, str) or (isinstance(value, int) and value.bit_length() > 32):
+                raise self.fail(f"{cut(key)} = {as_toml(value)} is no argument of a function", "give a number, a text, true or false", "weights")
         for key in ("alphas", "resolutions"):
             if not isinstance(table.get(key, []), list) or not all(type(value) in (int, float) for value in table.get(key, [])):
                 raise self.fail(f"{key} is no list of numbers", f"write {key} = [1.0]", "weights", key)

@@ -73,7 +73,8 @@ def show_cost(document: dict[str, Any], *, per_layer: bool) -> None:
     elif per_layer:
         _show_pairs(document["pairs"], console)
     else:
-        console.print(f"{len(document['pairs'])} depthwise convolutions are replaced in the twin; --per-layer shows each.")
+        are = "are" if document["twin"] else "would be"
+        console.print(f"{len(document['pairs'])} depthwise convolutions {are} replaced in the twin; --per-layer shows each.")
     _show_width(document["twin"], console)
     _show_spatial_pairs(document["spatial_pairs"], console, per_layer=per_layer)
 

@@ -1,14 +1,16 @@
 """Architecture files that are wrong, each answered with file, line and a way out; and alpha's arithmetic."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dsmobile.architectures.builder import build
+from dsmobile.architectures.builder import build, display_name
 from dsmobile.architectures.finding import spec_of
 from dsmobile.architectures.reading import read
 from dsmobile.architectures.spec import AlphaRule
-from dsmobile.errors import SpecError, UsageError
+from dsmobile.errors import ModelError, SpecError, UsageError
 
 GOOD = """
 title = "small"
@@ -63,7 +65,7 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "net.toml"
     with path.open("wb") as file:
         file.truncate(100 << 20)
-    with pytest.raises(SpecError, match="1 MiB"):
+    with pytest.raises(SpecError, match="128 KiB"):
         read(path)
 
 
@@ -271,3 +273,69 @@ def test_where_a_row_stands_is_no_part_of_what_it_says(tmp_path: Path) -> None:
     first, second = read(_file(tmp_path, GOOD)), read(_file(tmp_path, "# moved down\n" + GOOD))
     assert first == second and first.to_json() == second.to_json()
     assert first.body[0].place.endswith("line 6") and second.body[0].place.endswith("line 7")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('block = "separable"', "block = []", ["line 7", "no block"]),
+        ("classes = 4", f"classes = {'9' * 5000}", ["TOML"]),
+        ("classes = 4", f"classes = 0x{'f' * 5000}", ["line 4", "20000 bits"]),
+        ("classes = 4", "classes = 4\nweights = { arguments = { a = 1979-05-27 } }", ["line 5", "no argument"]),
+        ("classes = 4", "classes = 4\nweights = { arguments = { a = { b = 1 } } }", ["line 5", "no argument"]),
+        ("classes = 4", "classes = 4\npublished = [{ parameters = nan }]", ["line 5", "wrong kind"]),
+        ("classes = 4", f"classes = 4\n{'a.' * 20_000}b = 1", ["over 30 parts"]),
+        ('scale = "0..1"', 'scale = "1.2.3..4"', ["line 3", "LOW..HIGH"]),
+        ('scale = "0..1"', 'scale = "5..1"', ["line 3", "LOW..HIGH"]),
+        ('scale = "0..1"', 'scale = "0..0"', ["line 3", "LOW..HIGH"]),
+        ('title = "small"', f'titl = "{"x" * 100_000}"', ["titl"]),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_values_that_nobody_means(tmp_path: Path, old: str, new: str, words: list[str]) -> None:
+    assert old in GOOD
+    with pytest.raises(SpecError) as caught:
+        read(_file(tmp_path, GOOD.replace(old, new)))
+    text = f"{caught.value.message} {caught.value.advice}"
+    assert all(word in text for word in words), text
+    assert len(text) < 1000
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "net.toml")
+    with pytest.raises(SpecError, match="no regular file"):
+        read(tmp_path / "net.toml")
+
+
+def test_a_network_too_deep_for_keras(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="layers"):
+        build(read(_file(tmp_path, GOOD.replace("filters = 16, stride = 2, repeats = 2", "filters = 2, repeats = 400"))))
+
+
+def test_a_twin_too_large_for_anything(tmp_path: Path) -> None:
+    from dsmobile.architectures.twin import standard_twin
+
+    rows = '{ block = "conv", kernel = 1, filters = 65536 }, { block = "depthwise", kernel = 31 }'
+    text = GOOD[: GOOD.index("  { block")] + rows + GOOD[GOOD.index("\n]\nhead") :]
+    with pytest.raises(ModelError, match="parameters"):
+        standard_twin(build(read(_file(tmp_path, text))))
+
+
+def test_squares_do_not_fit_a_network_that_is_none() -> None:
+    with pytest.raises(UsageError, match="49x10"):
+        build(spec_of("ds_cnn"), resolution=40)
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"alpha": None, "resolution": None}, "mobilenet_v1"),
+        ({"alpha": 1.0, "resolution": 224}, "mobilenet_v1"),
+        ({"alpha": 0.5, "resolution": 160}, "mobilenet_v1_0.5_160"),
+        ({"alpha": None, "resolution": None, "channels": 1, "top": False}, "mobilenet_v1_1ch_notop"),
+    ],
+)
+def test_names_tell_networks_apart(options: dict[str, Any], name: str) -> None:
+    assert display_name(spec_of("mobilenet_v1"), **options) == name
+    assert display_name(spec_of("xception"), alpha=None, resolution=96) == "xception_96"

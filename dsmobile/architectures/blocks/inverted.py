@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dsmobile.architectures.blocks.pen import Pen, _both
+from dsmobile.architectures.blocks.pen import Pen, both_sides
 from dsmobile.architectures.blocks.registry import Size, Tensor, block
 from dsmobile.errors import SpecError
 
 
 def _joined(pen: Pen, shortcut: Tensor, x: Tensor, stride: Size, residual: bool) -> Tensor:
-    fits = max(_both(stride)) == 1 and shortcut.shape[-1] == x.shape[-1]
+    fits = max(both_sides(stride)) == 1 and shortcut.shape[-1] == x.shape[-1]
     return pen.added(shortcut, x) if residual and fits else x
 
 
@@ -68,7 +68,7 @@ def universal_inverted_bottleneck(
     at_start = stride if not middle_kernel else 1
     if start_kernel:
         x = pen.depthwise(x, "start", start_kernel, stride=at_start)
-    if max(_both(stride)) > 1 and not (start_kernel or middle_kernel):
+    if max(both_sides(stride)) > 1 and not (start_kernel or middle_kernel):
         raise SpecError(
             "a stride without a depthwise convolution would throw pixels away", "give start_kernel or middle_kernel, or leave the stride away"
         )

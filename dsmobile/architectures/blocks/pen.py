@@ -12,6 +12,7 @@ from dsmobile.errors import SpecError
 
 EPSILON = 1e-3
 _MOST_PARAMETERS = 400_000_000
+_MOST_LAYERS = 900  # EfficientNet-B7 has 813; Keras recurses through them
 
 
 @dataclass
@@ -23,12 +24,14 @@ class Pen:
         classes: Classes of the head.
         rounded: A width that a block derives (an expansion, a squeeze) as the architecture rounds widths.
         parameters: Weights written so far, of the rows before too.
+        layers: Layers written so far, about.
     """
 
     name: str
     classes: int
     rounded: Callable[[float], int]
     parameters: int = 0
+    layers: int = 0
 
     def called(self, part: str) -> str:
         """The name of one layer."""
@@ -41,8 +44,11 @@ class Pen:
             SpecError: They are more than fit into a phone or this machine.
         """
         self.parameters += count
+        self.layers += 3  # with its normalization and activation
         if self.parameters > _MOST_PARAMETERS:
             raise SpecError(f"it brings the network to over {_MOST_PARAMETERS:,} parameters", "lower alpha, the filters or the kernels")
+        if self.layers > _MOST_LAYERS:
+            raise SpecError(f"it brings the network to over {_MOST_LAYERS} layers", "lower the repeats")
 
     def even(self, stride: Size) -> None:
         """Refuses a depthwise convolution that steps unevenly.
@@ -50,7 +56,7 @@ class Pen:
         Raises:
             SpecError: TensorFlow has no kernel for it.
         """
-        if len(set(_both(stride))) != 1:
+        if len(set(both_sides(stride))) != 1:
             raise SpecError(f"a depthwise convolution cannot step {stride}", "give it one stride for height and width")
 
     def normalized(self, x: Tensor, part: str, activation: str) -> Tensor:
@@ -96,7 +102,7 @@ class Pen:
 
         if x.shape[-1] % groups or filters % groups:
             raise SpecError(f"{x.shape[-1]} channels and {filters} filters do not divide into {groups} groups", "change the groups")
-        self.spend(prod(_both(kernel)) * x.shape[-1] // groups * filters)
+        self.spend(prod(both_sides(kernel)) * x.shape[-1] // groups * filters)
         x, padding = self._padded(x, part, kernel, stride, dilation, padding)
         x = layers.Conv2D(
             filters, kernel, strides=stride, padding=padding, dilation_rate=dilation, groups=groups, use_bias=bias, name=self.called(part)
@@ -111,7 +117,7 @@ class Pen:
         from keras import layers
 
         self.even(stride)
-        self.spend(prod(_both(kernel)) * x.shape[-1] * multiplier)
+        self.spend(prod(both_sides(kernel)) * x.shape[-1] * multiplier)
         x, padding = self._padded(x, part, kernel, stride, dilation, padding)
         x = layers.DepthwiseConv2D(
             kernel, strides=stride, padding=padding, dilation_rate=dilation, depth_multiplier=multiplier, use_bias=bias, name=self.called(part)
@@ -140,16 +146,17 @@ class Pen:
     def _padded(self, x: Tensor, part: str, kernel: Size, stride: Size, dilation: Size, padding: str) -> tuple[Any, str]:
         from keras import layers
 
-        if max(_both(stride)) > 1 and max(_both(dilation)) > 1:
+        if max(both_sides(stride)) > 1 and max(both_sides(dilation)) > 1:
             raise SpecError("TensorFlow has no convolution with a stride and a dilation above 1", "leave one of the two at 1")
         if padding != "below_right":
             return x, padding
-        if max(_both(stride)) == 1:
+        if max(both_sides(stride)) == 1:
             return x, "same"
-        sides = [max((k - 1) * d + 1 - s, 0) for k, d, s in zip(_both(kernel), _both(dilation), _both(stride), strict=True)]
+        sides = [max((k - 1) * d + 1 - s, 0) for k, d, s in zip(both_sides(kernel), both_sides(dilation), both_sides(stride), strict=True)]
         pads = tuple((total // 2, total - total // 2) for total in sides)
         return layers.ZeroPadding2D(pads, name=f"{self.called(part)}_pad")(x), "valid"
 
 
-def _both(size: Size) -> tuple[int, int]:
+def both_sides(size: Size) -> tuple[int, int]:
+    """Height and width of a size that may be one number for both."""
     return (size, size) if isinstance(size, int) else (size[0], size[1])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from math import prod
 
-from dsmobile.architectures.blocks.pen import Pen, _both
+from dsmobile.architectures.blocks.pen import Pen, both_sides
 from dsmobile.architectures.blocks.registry import Size, Tensor, block
 
 
@@ -15,7 +15,7 @@ def _separable_conv(pen: Pen, x: Tensor, part: str, kernel: Size, filters: int, 
     from keras import layers
 
     pen.even(stride)
-    pen.spend(prod(_both(kernel)) * x.shape[-1] + x.shape[-1] * filters)
+    pen.spend(prod(both_sides(kernel)) * x.shape[-1] + x.shape[-1] * filters)
     return layers.SeparableConv2D(filters, kernel, strides=stride, padding="same", use_bias=bias, name=pen.called(part))(x)
 
 
@@ -42,7 +42,7 @@ def separable_residual(
     from keras import layers
 
     shortcut = x
-    strided = max(_both(stride)) > 1
+    strided = max(both_sides(stride)) > 1
     if strided or x.shape[-1] != filters:
         shortcut = pen.conv(x, "shortcut", filters, 1, stride=stride)
     for number in range(1, separables + 1):
