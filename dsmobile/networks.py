@@ -15,11 +15,14 @@ from dsmobile.architectures.graph import read_graph
 from dsmobile.architectures.initialisation import he_normal, settle
 from dsmobile.architectures.pairs import find_pairs
 from dsmobile.architectures.spatial import find_spatial_pairs
-from dsmobile.architectures.twin import BY_RULE, Match, Twin, match_by_rule, match_by_width, standard_twin, widened_twin
+from dsmobile.architectures.twin import BY_RULE, Match, Twin, match_by_either, match_by_width, standard_twin, widened_twin
+from dsmobile.errors import ModelError
 from dsmobile.exporters.calibration import Inputs, batch, spread_over
 from dsmobile.exporters.export import Network
 from dsmobile.exporters.request import ExportRequest
 from dsmobile.sources import Source, SourceOptions
+
+_LARGEST_PEAK_BYTES = 1 << 30  # eight inputs at once set the statistics of batch normalizations
 
 
 def source_options(request: ExportRequest) -> SourceOptions:
@@ -30,6 +33,9 @@ def source_options(request: ExportRequest) -> SourceOptions:
 def prepare(source: Source, role: str, request: ExportRequest, inputs: Inputs, match: Match | None) -> Network:
     """The network of one role, with weights that compute something; `match` is what `plan_twin` found."""
     seed = request.seed or 0
+    peak = execution(source.model).peak_activation_bytes("float32")
+    if peak > _LARGEST_PEAK_BYTES:
+        raise ModelError(f"{source.name} holds {peak / 2**30:.1f} GiB of activations for one input", "lower the resolution or the filters")
     batches = batch(spread_over(inputs, 8))
     if source.random and role != "twin":
         he_normal(source.model, seed)
@@ -60,7 +66,7 @@ def plan_twin(source: Source, request: ExportRequest) -> Match | None:
     """Proves that the twin asked for can be made, before anything is written.
 
     Returns:
-        The twin's width, by the architecture's rule where it has one; None where it keeps the network's.
+        The twin's width, by the architecture's rule where it has one that comes near; None where it keeps the network's.
 
     Raises:
         ModelError: There is nothing to replace, or a layer's width cannot be changed.
@@ -71,7 +77,10 @@ def plan_twin(source: Source, request: ExportRequest) -> Match | None:
     match = None
     if request.twin != "standard":
         by_rule = source.spec is not None and source.spec.alpha is not None
-        match = match_by_rule(source.spec, request.twin, **_size(request)) if by_rule and source.spec else match_by_width(source.model, request.twin)
+        if by_rule and source.spec:
+            match = match_by_either(source.spec, source.model, request.twin, **_size(request))
+        else:
+            match = match_by_width(source.model, request.twin)
     make_twin(source, request, match)
     return match
 

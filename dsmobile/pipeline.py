@@ -19,7 +19,8 @@ Progress = Callable[[str, float], None]
 __all__ = ["ExportRequest", "bench", "doctor", "evaluate", "export", "inspect", "list_models", "quickstart", "report", "ship_android", "show_model"]
 RANDOM_WEIGHTS = "The weights are random: latency and size are valid, accuracy is not."
 RANDOM_TWIN = (
-    "The twin's convolutions have random weights, since ReLUs stand where they were joined: its latency and size are valid, its accuracy is not."
+    "The twin's convolutions have random weights, since something non-linear, or a constant before a padding, stands where they were joined: "
+    "its latency and size are valid, its accuracy is not."
 )
 NO_SCORES = "The network gives a map, not one score a class: read the SQNR, not the share of the same top-1."
 RANDOM_WIDTH = "The twin has another width, so all its weights are random: its latency and size are valid, its accuracy is not."

@@ -8,10 +8,10 @@
 
 from __future__ import annotations
 
-import json
 import re
+from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import numpy.typing as npt
 from dsmobile.errors import ModelError
 from dsmobile.exporters.sniff import check_model_file
 from dsmobile.keras_files import load_keras_file, open_hdf5
+from dsmobile.layer_facts import LayerFacts, facts_of, inner_layers, leaf_layers, weights_of
 
 _LAYERS = ("layers", "_layer_checkpoint_dependencies")  # Keras 3's name, and that of TensorFlow 2.12 and 2.13
 _LARGEST_BYTES = 4 << 30
@@ -37,12 +38,14 @@ class NamedArray:
         array: Its numbers, float32.
         layer: The layer it belongs to, as a number that grows with the layers' order.
         queue: Among which layers that order holds: empty where it is the whole model's, else a group of the file and a class of layers.
+        facts: What the model knows of the layer, where the file holds a model that can be opened; its numbers are those of `layer`.
     """
 
     name: str
     array: npt.NDArray[np.float32]
     layer: int
     queue: str = ""
+    facts: LayerFacts | None = None
 
 
 def read_arrays(path: Path) -> list[NamedArray]:
@@ -69,8 +72,10 @@ def read_arrays(path: Path) -> list[NamedArray]:
             with open_hdf5(path) as file:
                 _check_sizes(file, path)
                 arrays = list(_legacy(file, path) if _is_legacy(file) else _by_class(file, path))
+                holds_model = _is_legacy(file) and "model_config" in file.attrs
         except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             raise ModelError(f"{path} is damaged: {str(error)[:300]}", "fetch or save it again") from error
+        arrays = _with_facts(arrays, path) if holds_model else arrays
     if not arrays:
         raise ModelError(f"{path} holds no weights", "give the file of a trained model")
     return arrays
@@ -86,28 +91,32 @@ def arrays_of(model: Any, origin: str) -> Iterator[NamedArray]:
     Raises:
         ModelError: One is not finite or no float.
     """
-    for number, layer in enumerate(leaf_layers(model)):
+    layers = list(leaf_layers(model))
+    for number, (layer, facts) in enumerate(zip(layers, facts_of(model, layers), strict=True)):
         for weight in weights_of(layer):
-            yield NamedArray(weight.path, _checked(np.asarray(weight), weight.path, origin), number)
+            yield NamedArray(weight.path, _checked(np.asarray(weight), weight.path, origin), number, facts=facts)
 
 
-def leaf_layers(model: Any) -> Iterator[Any]:
-    """The layers of a model in its order, each once, those of models inside it in their place."""
-    waiting, seen = list(reversed(model.layers)), set()
-    while waiting:
-        layer = waiting.pop()
-        if id(layer) in seen:
-            continue
-        seen.add(id(layer))
-        if getattr(layer, "layers", None):
-            waiting.extend(reversed(layer.layers))
-        else:
-            yield layer
+def _with_facts(arrays: list[NamedArray], path: Path) -> list[NamedArray]:
+    """The arrays of a legacy file with what its model knows of their layers; as they are where the model cannot be opened or lists other layers."""
+    try:
+        model = load_keras_file(path)
+    except ModelError:  # code in it hinders no one from reading its weights, whose order the file tells by itself
+        return arrays
+    layers = [layer for layer in leaf_layers(model) if weights_of(layer)]
+    groups: dict[int, list[NamedArray]] = defaultdict(list)
+    for array in arrays:
+        groups[array.layer].append(array)
+    if list(groups) != list(range(len(layers))) or not all(_is_of(groups[number], layer) for number, layer in enumerate(layers)):
+        return arrays
+    facts = facts_of(model, layers)
+    return [replace(array, facts=facts[array.layer]) for array in arrays]
 
 
-def weights_of(layer: Any) -> list[Any]:
-    """A layer's weights, without counters."""
-    return [weight for weight in layer.weights if len(weight.shape)]
+def _is_of(arrays: list[NamedArray], layer: Any) -> bool:
+    """Whether a legacy file's arrays are this layer's, by shape and name."""
+    same = sorted(array.array.shape for array in arrays) == sorted(tuple(weight.shape) for weight in weights_of(layer))
+    return same and all(array.name.rpartition("/")[0].replace("/", "_").endswith(layer.name) for array in arrays)
 
 
 def _checked(raw: npt.NDArray[Any], name: str, origin: str) -> npt.NDArray[np.float32]:
@@ -162,14 +171,18 @@ def _is_legacy(file: Any) -> bool:
 def _legacy(file: Any, path: Path) -> Iterator[NamedArray]:
     """What `save` and `save_weights` of Keras 2 write."""
     group = file.get("model_weights", file)
-    inner = _inner_layers(file.attrs.get("model_config"))
+    inner = inner_layers(file.attrs.get("model_config"))
     number = 0
     for layer in _attribute(group, "layer_names"):
         entry = group[layer]
         names = [name for name in _attribute(entry, "weight_names") if _is_weight(name, entry[name])]
-        for parts in _in_order(names, inner.get(layer, ()), layer, path):
+        groups = _in_order(names, inner.get(layer, ()), layer, path)
+        normalizes = ["moving_mean" in " ".join(parts) for parts in groups]
+        last = normalizes == sorted(normalizes) and normalizes.count(True) > 1  # they were frozen, and stand behind all that was trained
+        for parts, normalization in zip(groups, normalizes, strict=True):
             for name in parts:
-                yield NamedArray(name, _checked(entry[name][()], name, str(path)), number)
+                queue = f"{layer}/batch_normalization" if last and normalization else ""
+                yield NamedArray(name, _checked(entry[name][()], name, str(path)), number, queue)
             number += 1
 
 
@@ -224,39 +237,6 @@ def _in_order(names: list[str], inner: tuple[str, ...], layer: str, path: Path) 
     return list(groups.values())
 
 
-def _inner_layers(config: Any) -> dict[str, tuple[str, ...]]:
-    """The names of the layers of each model inside a saved one, in order; its configuration is read as data only."""
-    if config is None:
-        return {}
-    try:
-        layers = _layers_in(json.loads(config))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"its configuration is broken: {error}") from error
-    return {str(_name_in(layer)): tuple(_leaves(layer)) for layer in layers if _layers_in(layer)}
-
-
-def _layers_in(entry: Any) -> list[Any]:
-    config = entry.get("config") if isinstance(entry, dict) else None
-    layers = config.get("layers") if isinstance(config, dict) else config
-    return layers if isinstance(layers, list) else []
-
-
-def _name_in(entry: Any) -> Any:
-    config = entry.get("config") if isinstance(entry, dict) else None
-    return config.get("name") if isinstance(config, dict) else None
-
-
-def _leaves(entry: Any) -> Iterator[str]:
-    waiting = list(reversed(_layers_in(entry)))
-    while waiting:
-        layer = waiting.pop()
-        inside = _layers_in(layer)
-        if inside:
-            waiting.extend(reversed(inside))
-        elif _name_in(layer):
-            yield str(_name_in(layer))
-
-
 def _by_class(file: Any, path: Path) -> Iterator[NamedArray]:
     """What `save_weights` of Keras 3 writes: `layers/conv2d_3/vars/0`, in HDF5's order of the alphabet."""
     if not any(name in file for name in _LAYERS):
@@ -270,6 +250,7 @@ def _by_class(file: Any, path: Path) -> Iterator[NamedArray]:
         group, place = waiting.pop(0)
         if place.rpartition("/")[2] in _LAYERS:
             children = sorted(group, key=_number)
+            _check_numbers(group, place, children, path)
         else:
             children = [name for name in group if name != "vars" and name != "seed_generator"]
             kind = re.sub(r"_\d+$", "", place)
@@ -281,6 +262,21 @@ def _by_class(file: Any, path: Path) -> Iterator[NamedArray]:
                     yield NamedArray(full, _checked(_raw(arrays[name]), full, str(path)), number, kind)
             number += 1
         waiting.extend((group[name], f"{place}/{name}") for name in children if hasattr(group[name], "keys"))
+
+
+def _check_numbers(group: Any, place: str, children: list[str], path: Path) -> None:
+    """Refuses a class of layers with a gap in its numbers: what is behind the gap would be taken for what is missing."""
+    numbers: dict[str, list[int]] = defaultdict(list)
+    for name in children:
+        numbers[_number(name)[0]].append(_number(name)[1])
+    for kind in {_number(name)[0] for name in children if len(getattr(group[name], "keys", tuple)()) and len(group[name].get("vars", ()))}:
+        missing = next((number for number, given in enumerate(numbers[kind]) if number != given), None)
+        if missing is not None:
+            lost = f"{shortened(kind)}_{missing}" if missing else shortened(kind)
+            raise ModelError(
+                f"{path} lacks a layer: {shortened(place)} holds no {lost}, but one with a higher number",
+                "save the weights again, or the whole model as .keras",
+            )
 
 
 def _raw(dataset: Any) -> npt.NDArray[Any]:

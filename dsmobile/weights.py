@@ -1,32 +1,30 @@
 """Weights put into an architecture: a file's or those of `keras.applications`, by order and shape; all of the body, or nothing.
 
 What may stay as it was initialised is the head, for another number of classes, and the first convolution, for another number of input channels;
-both are said. Layers are matched by the shapes of their arrays: the third layer of some shapes takes the numbers of the file's third layer of those
-shapes. In a file of the same network that is the same as going through both in order, and it holds where two branches were built in another order, or
-where the file knows its layers by class alone.
+both are said, and so is where the file's network computes otherwise than ours. Which layer is which is `weights_matching`'s to tell.
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import zip_longest
 from typing import Any
 
+import numpy as np
+
 from dsmobile.errors import ModelError
 from dsmobile.imagenet import imagenet_arrays
-from dsmobile.stored_weights import NamedArray, leaf_layers, read_arrays, shortened, weights_of
+from dsmobile.stored_weights import NamedArray, read_arrays
+from dsmobile.weights_matching import Pair, Part, Shape, another_role, class_of, displaced, matched, parts_in, parts_of, undecided
 
 __all__ = ["Loaded", "NamedArray", "fit", "imagenet_arrays", "read_arrays"]
 
 _LONGEST_LIST = 10
 _MOST_HEAD_LAYERS = 8  # with weights, of which a file's own head may consist
-_BATCH_NORMALIZATION = frozenset({"gamma", "beta", "moving_mean", "moving_variance"})
-
-Shape = tuple[int, ...]
+_MOST_CHANNELS = 4  # whose mean and standard deviation a note lists
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,7 @@ class Loaded:
         unused: The file's arrays that nobody took, as `NAME (shape)`.
         classes: Of a new head.
         channels: Of the input, where the first convolution is new.
+        remarks: Sentences on where the file's network computes otherwise than ours.
     """
 
     origin: str
@@ -48,6 +47,7 @@ class Loaded:
     unused: tuple[str, ...] = ()
     classes: int | None = None
     channels: int | None = None
+    remarks: tuple[str, ...] = ()
 
     def notes(self) -> tuple[str, ...]:
         """Sentences for people about what was not simply loaded; none where everything was."""
@@ -62,47 +62,7 @@ class Loaded:
             notes.append(f"{self.loaded} arrays come from {self.origin}; new: {_listed(self.new)}.")
         if self.unused:
             notes.append(f"Not used of {self.origin}: {_listed(self.unused)}.")
-        return tuple(notes)
-
-
-@dataclass(frozen=True)
-class _Part:
-    """The arrays of a layer, or of one of the two convolutions of a separable one.
-
-    Args:
-        layer: The layer's name.
-        names: The arrays' names.
-        shapes: Their shapes.
-        values: What to assign to (ours) or from (a file's).
-        place: Its number in the order.
-        queue: Where that order holds (`NamedArray.queue`); of ours: the layer's class.
-    """
-
-    layer: str
-    names: tuple[str, ...]
-    shapes: tuple[Shape, ...]
-    values: tuple[Any, ...]
-    place: int
-    queue: str
-
-    @property
-    def bare_shapes(self) -> tuple[Shape, ...]:
-        """The shapes by which layers are told apart: a 1x1 convolution's are those of a dense layer."""
-        return tuple(_bare(shape) for shape in self.shapes)
-
-    @property
-    def squeezed(self) -> tuple[Shape, ...]:
-        """The shapes without sizes of 1: a grouped convolution's may be those of a depthwise one."""
-        return tuple(tuple(side for side in shape if side != 1) for shape in self.shapes)
-
-    @property
-    def roles(self) -> tuple[str, ...]:
-        """What the arrays are, as `kernel`."""
-        return tuple(_role(name) for name in self.names)
-
-    def described(self) -> list[str]:
-        """Each array as `LAYER: ROLE (shape)` where it is ours, as `NAME (shape)` where it is a file's."""
-        return [f"{shortened(name)} {shape}" for name, shape in zip(self.names, self.shapes, strict=True)]
+        return (*notes, *self.remarks)
 
 
 def fit(model: Any, arrays: Sequence[NamedArray], origin: str, *, head: Collection[str], stem: str | None = None) -> Loaded:
@@ -112,17 +72,20 @@ def fit(model: Any, arrays: Sequence[NamedArray], origin: str, *, head: Collecti
         model: A built `keras.Model`; its weights are changed.
         arrays: Of `read_arrays` or `imagenet_arrays`.
         origin: The file, or whose weights they are, for people.
-        head: The layers that may stay new, by name: for another number of classes, or a file without a top.
+        head: The layers that may stay new, by name or by what their names begin with before a `_`: for another number of classes, or a file
+            without a top.
         stem: The first convolution, which may stay new where the file's takes another number of input channels.
 
     Raises:
-        ModelError: The body does not fit; the message lists where, up to ten places.
+        ModelError: The body does not fit, the message lists where, up to ten places; or its layers stand in another order.
     """
-    ours, stored = _ours(model), _stored(arrays)
-    pairs = _pairs(ours, stored, origin)
-    taken = {id(theirs) for _mine, theirs in pairs}
-    matched = {id(mine) for mine, _theirs in pairs}
-    new = [part for part in ours if id(part) not in matched]
+    ours, stored = parts_of(model), parts_in(arrays)
+    normalizations = [part for part in stored if part.normalizes_input]
+    stored = [part for part in stored if not part.normalizes_input]
+    head = {part.layer for part in ours if any(f"{part.layer}_".startswith(f"{name}_") for name in head)}
+    pairs = matched(ours, stored, origin)
+    taken = {id(part) for pair in pairs for part in pair}
+    new = [part for part in ours if id(part) not in taken]
     left = [part for part in stored if id(part) not in taken]
 
     first = next((part for part in new if part.layer == stem), None)
@@ -133,6 +96,9 @@ def fit(model: Any, arrays: Sequence[NamedArray], origin: str, *, head: Collecti
     lacking = [part for part in new if part.layer not in head and not (part is first and replaced)]
     if lacking or not pairs or (rest and not (head_is_new and _is_tail(rest, body))):
         raise _misfit(model, ours, stored, origin, head=head)
+    two = displaced(pairs)
+    if two:
+        raise _another_order(model, two, origin)
 
     for mine, theirs in pairs:
         for variable, array, shape in zip(mine.values, theirs.values, mine.shapes, strict=True):
@@ -145,81 +111,54 @@ def fit(model: Any, arrays: Sequence[NamedArray], origin: str, *, head: Collecti
         tuple(text for part in left for text in part.described()),
         new_head[-1].shapes[-1][-1] if new_head else None,
         first.shapes[0][-2] if first and replaced else None,
+        (*_normalizing(normalizations), *_differences(pairs), *_doubts(pairs)),
     )
 
 
-def _ours(model: Any) -> list[_Part]:
-    parts: list[_Part] = []
-    for layer in leaf_layers(model):
-        weights = weights_of(layer)
-        names = tuple(f"{layer.name}: {weight.path.rpartition('/')[2]}" for weight in weights)
-        shapes = tuple(tuple(weight.shape) for weight in weights)
-        parts += _halves(_Part(layer.name, names, shapes, tuple(weights), len(parts), type(layer).__name__.lower()))
-    return parts
+def _normalizing(parts: list[Part]) -> list[str]:
+    """What a person must know where the file's network normalizes its input by weights, which ours does not have."""
+    notes = []
+    for part in parts:
+        mean, variance = (part.values[:2] if part.roles[0] != "variance" else part.values[1::-1]) if len(part.values) > 1 else (None, None)
+        given = "mean=...,std=..."
+        if mean is not None and variance is not None and mean.size <= _MOST_CHANNELS:
+            given = f"mean={_slashed(mean)},std={_slashed(np.sqrt(variance))}"
+        notes.append(
+            f"The file normalizes its input itself (mean, variance): give them as --preprocess {given}; "
+            "that counts from 0 to 255, so multiply both where the file scales bytes before."
+        )
+    return notes
 
 
-def _stored(arrays: Sequence[NamedArray]) -> list[_Part]:
-    layers: dict[int, list[NamedArray]] = defaultdict(list)
-    for array in arrays:
-        layers[array.layer].append(array)
-    parts: list[_Part] = []
-    for number in sorted(layers):
-        entries = layers[number]
-        names, values = tuple(entry.name for entry in entries), tuple(entry.array for entry in entries)
-        parts += _halves(_Part(names[0].rpartition("/")[0], names, tuple(array.shape for array in values), values, len(parts), entries[0].queue))
-    return parts
+def _slashed(values: Any) -> str:
+    return "/".join(f"{value:.6g}" for value in values.reshape(-1))
 
 
-def _halves(part: _Part) -> list[_Part]:
-    """A separable convolution as the depthwise and the pointwise one it stands for; no part for a layer without weights."""
-    if not part.shapes:
-        return []
-    if part.roles[:2] != ("depthwise_kernel", "pointwise_kernel") and _class_of(part.queue) != "separableconv2d":
-        return [part]
+def _differences(pairs: list[Pair]) -> list[str]:
+    """Where the file's network, with the same weights, computes something else than ours."""
+    known = [(mine.facts, theirs.facts) for mine, theirs in pairs if mine.facts and theirs.facts]
+    epsilons = sorted({(b.epsilon, a.epsilon) for a, b in known if a.epsilon is not None and b.epsilon is not None and a.epsilon != b.epsilon})
+    activations = sorted({(b.activation, a.activation) for a, b in known if a.activation and b.activation and a.activation != b.activation})
     return [
-        _Part(part.layer, part.names[:1], part.shapes[:1], part.values[:1], part.place, part.queue),
-        _Part(part.layer, part.names[1:], part.shapes[1:], part.values[1:], part.place + 1, part.queue),
+        f"The file's batch normalizations add {theirs:g} to the variance, ours {mine:g}: outputs differ a little; evaluate before you trust it."
+        for theirs, mine in epsilons
+    ] + [
+        f"The file's network has {theirs} where ours has {mine}: outputs differ; check that it is this architecture." for theirs, mine in activations
     ]
 
 
-def _pairs(ours: list[_Part], stored: list[_Part], origin: str) -> list[tuple[_Part, _Part]]:
-    """Ours and the file's that have the same shapes, the k-th with the k-th; then, of what is left, those that differ in sizes of 1 only."""
-    pairs: list[tuple[_Part, _Part]] = []
-    for shapes in (lambda part: part.bare_shapes, lambda part: part.squeezed):
-        done = {id(part) for pair in pairs for part in pair}
-        pairs += _by_rank([part for part in ours if id(part) not in done], [part for part in stored if id(part) not in done], shapes, origin)
-    return [(mine, theirs) for mine, theirs in pairs if not _another_role(mine, theirs)]
+def _doubts(pairs: list[Pair]) -> list[str]:
+    """What the file alone cannot prove."""
+    two = undecided(pairs)
+    if two is None:
+        return []
+    return [
+        f"{two[0].layer} and {two[1].layer} have the same shapes and stand in parallel branches: whether the file has them in our order "
+        "only the whole model can prove (save it as .keras)."
+    ]
 
 
-def _by_rank(ours: list[_Part], stored: list[_Part], shapes: Callable[[_Part], tuple[Shape, ...]], origin: str) -> list[tuple[_Part, _Part]]:
-    groups: dict[tuple[Shape, ...], tuple[list[_Part], list[_Part]]] = defaultdict(lambda: ([], []))
-    for part in ours:
-        groups[shapes(part)][0].append(part)
-    for part in stored:
-        groups[shapes(part)][1].append(part)
-    pairs: list[tuple[_Part, _Part]] = []
-    for mine, theirs in groups.values():
-        queues = {part.queue for part in theirs}
-        if len(queues) < 2 or not mine:
-            pairs += zip(mine, theirs, strict=False)
-            continue
-        if len({_class_of(queue) for queue in queues}) < len(queues) or Counter(p.queue for p in mine) != Counter(_class_of(p.queue) for p in theirs):
-            raise ModelError(
-                f"{origin}: nothing says in which order {len(theirs)} layers of the shapes {shapes(theirs[0])} follow each other",
-                "save the whole model as .keras, which keeps the order",
-            )
-        for queue in queues:
-            pairs += zip([part for part in mine if part.queue == _class_of(queue)], [part for part in theirs if part.queue == queue], strict=True)
-    return pairs
-
-
-def _another_role(mine: _Part, theirs: _Part) -> bool:
-    """Whether the shapes agree by accident: a batch normalization without scale, and one without centre."""
-    known = set(mine.roles) <= _BATCH_NORMALIZATION and set(theirs.roles) <= _BATCH_NORMALIZATION
-    return known and set(mine.roles) != set(theirs.roles)
-
-
-def _other_channels(stem: _Part, left: list[_Part], pairs: list[tuple[_Part, _Part]]) -> _Part | None:
+def _other_channels(stem: Part, left: list[Part], pairs: list[tuple[Part, Part]]) -> Part | None:
     """The file's first convolution, where it differs from `stem` in its input channels alone."""
     for part in left:
         before = all(part.place < theirs.place for _mine, theirs in pairs if theirs.queue == part.queue)
@@ -229,13 +168,23 @@ def _other_channels(stem: _Part, left: list[_Part], pairs: list[tuple[_Part, _Pa
     return None
 
 
-def _is_tail(rest: list[_Part], body: list[tuple[_Part, _Part]]) -> bool:
+def _is_tail(rest: list[Part], body: list[tuple[Part, Part]]) -> bool:
     """Whether what is left of the file is a head: behind the body, short, and nothing in it looks at neighbours."""
     behind = all(part.place > theirs.place for part in rest for _mine, theirs in body if theirs.queue == part.queue)
     return behind and len(rest) <= _MOST_HEAD_LAYERS and all(len(shape) <= 2 for part in rest for shape in part.bare_shapes)
 
 
-def _misfit(model: Any, ours: list[_Part], stored: list[_Part], origin: str, *, head: Collection[str]) -> ModelError:
+def _another_order(model: Any, two: tuple[Pair, Pair], origin: str) -> ModelError:
+    """Layers of the right shapes that follow each other otherwise than ours do."""
+    (mine, theirs), (other, its) = two
+    return ModelError(
+        f"{origin} cannot be loaded into {model.name}: its layers stand in another order, or in other branches; "
+        f"ours <- the file's: {mine.described()[0]} <- {theirs.described()[0]}, then {other.described()[0]} <- {its.described()[0]}",
+        "check that it is this architecture, kernel by kernel",
+    )
+
+
+def _misfit(model: Any, ours: list[Part], stored: list[Part], origin: str, *, head: Collection[str]) -> ModelError:
     """What does not fit, layer beside layer."""
     body, top = [part for part in ours if part.layer not in head], [part for part in ours if part.layer in head]
     ordered = _in_our_order(ours, stored)
@@ -244,11 +193,11 @@ def _misfit(model: Any, ours: list[_Part], stored: list[_Part], origin: str, *, 
     aligned = _aligned(body, ordered)
     places = [place for mine, theirs in aligned for place in _difference(mine, theirs)]
     if not places:
-        return ModelError(f"{origin} cannot be loaded into {model.name}: its layers are in another order", "check that it is this architecture")
+        return ModelError(f"{origin} cannot be loaded into {model.name}: its layers stand in another order", "check that it is this architecture")
     found, wanted = (sum(len(part.shapes) for part in parts) for parts in (stored, ours))
     counts = f" and it holds {found} arrays instead of {wanted}" if found != wanted else ""
     more = f"; and {len(places) - _LONGEST_LIST} more" if len(places) > _LONGEST_LIST else ""
-    same_layers = all(mine and theirs and len(mine.shapes) == len(theirs.shapes) for mine, theirs in aligned)
+    same_layers = all(mine and theirs and _without_widths(mine) == _without_widths(theirs) for mine, theirs in aligned)
     return ModelError(
         f"{origin} cannot be loaded into {model.name}: {len(places)} of {len(aligned)} layers differ{counts}; "
         f"ours <- the file's: {'; '.join(places[:_LONGEST_LIST])}{more}",
@@ -256,28 +205,33 @@ def _misfit(model: Any, ours: list[_Part], stored: list[_Part], origin: str, *, 
     )
 
 
-def _difference(mine: _Part | None, theirs: _Part | None) -> list[str]:
+def _difference(mine: Part | None, theirs: Part | None) -> list[str]:
     """Where two layers that stand at one place differ: the first array, or the whole layer where it has others; empty where they do not."""
-    if mine is None or theirs is None or len(mine.shapes) != len(theirs.shapes) or _another_role(mine, theirs):
+    if mine is None or theirs is None or len(mine.shapes) != len(theirs.shapes) or another_role(mine, theirs):
         return [f"{', '.join(mine.described()) if mine else 'nothing'} <- {', '.join(theirs.described()) if theirs else 'nothing'}"]
-    if mine.squeezed == theirs.squeezed:
+    if mine.fits(theirs):
         return []
     arrays = zip(mine.described(), theirs.described(), mine.bare_shapes, theirs.bare_shapes, strict=True)
     return [f"{text} <- {other}" for text, other, a, b in arrays if a != b][:1]
 
 
-def _in_our_order(ours: list[_Part], stored: list[_Part]) -> list[_Part]:
+def _without_widths(part: Part) -> list[tuple[int, Shape]]:
+    """How many dimensions each array has, and the sides of a kernel."""
+    return [(len(shape), shape[:-2]) for shape in part.bare_shapes]
+
+
+def _in_our_order(ours: list[Part], stored: list[Part]) -> list[Part]:
     """A file's layers known by class alone, each class going where ours of that class stand; what is over comes last."""
     if not any(part.queue for part in stored):
         return stored
-    waiting: dict[str, list[_Part]] = defaultdict(list)
+    waiting: dict[str, list[Part]] = defaultdict(list)
     for part in stored:
-        waiting[_class_of(part.queue)].append(part)
+        waiting[class_of(part.queue)].append(part)
     ordered = [waiting[part.queue].pop(0) for part in ours if waiting[part.queue]]
     return ordered + [part for parts in waiting.values() for part in parts]
 
 
-def _aligned(ours: list[_Part], stored: list[_Part]) -> list[tuple[_Part | None, _Part | None]]:
+def _aligned(ours: list[Part], stored: list[Part]) -> list[tuple[Part | None, Part | None]]:
     """Ours beside the file's: one by one where the layers are the same but for their widths, else as equal layers allow."""
     exact = [part.bare_shapes for part in ours], [part.bare_shapes for part in stored]
     ranks = _ranks(ours), _ranks(stored)
@@ -287,24 +241,9 @@ def _aligned(ours: list[_Part], stored: list[_Part]) -> list[tuple[_Part | None,
     return [pair for _tag, a, b, c, d in matcher.get_opcodes() for pair in zip_longest(ours[a:b], stored[c:d])]
 
 
-def _ranks(parts: list[_Part]) -> list[Shape]:
+def _ranks(parts: list[Part]) -> list[Shape]:
     """How many dimensions each array of each layer has."""
     return [tuple(len(shape) for shape in part.bare_shapes) for part in parts]
-
-
-def _class_of(queue: str) -> str:
-    """`layers/depthwise_conv2d` as `depthwiseconv2d`: a class's name in lower case."""
-    return queue.rpartition("/")[2].replace("_", "")
-
-
-def _bare(shape: Shape) -> Shape:
-    while len(shape) > 2 and shape[0] == 1:
-        shape = shape[1:]
-    return shape
-
-
-def _role(name: str) -> str:
-    return re.split(r"[/ ]", re.sub(r":\d+$", "", name))[-1]
 
 
 def _listed(texts: Sequence[str]) -> str:

@@ -186,6 +186,13 @@ def test_an_inner_order_that_is_lost_is_refused(tmp_path: Path) -> None:
         read_arrays(path)
 
 
+def test_frozen_normalizations_of_an_inner_model(tmp_path: Path) -> None:
+    """They stand behind all convolutions in the file, in their own order, as fine-tuning usually leaves them."""
+    theirs, ours = transfer(freeze=lambda layer: "_bn" in layer.name), network(blocks=4)
+    fit(ours, read_arrays(legacy_weights(theirs, tmp_path / "net.h5")), "net", head=["head"])
+    np.testing.assert_allclose(outputs(ours), outputs(theirs), atol=1e-6)
+
+
 def test_layers_that_classes_alone_cannot_order_are_refused(tmp_path: Path) -> None:
     """Two convolutions of one shape, one of them in a model inside: `.weights.h5` does not say which comes first."""
     import keras
@@ -315,6 +322,155 @@ def test_parallel_branches_may_stand_in_another_order(tmp_path: Path) -> None:
     theirs, ours = trained(net(shortcut_first=False)), net(shortcut_first=True)
     fit(ours, read_arrays(saved(theirs, tmp_path / "net.h5")), "net.h5", head=[])
     np.testing.assert_array_equal(outputs(ours), outputs(theirs))
+
+
+def residual(*, long_shortcut: bool) -> Any:
+    """A separable convolution beside a shortcut, of equal widths; activations that do nothing more can move the shortcut in Keras's order."""
+    import keras
+    from keras import layers
+
+    image = keras.Input((8, 8, 3))
+    x = layers.ReLU()(layers.Conv2D(4, 3, name="stem")(image))
+    shortcut = layers.BatchNormalization(name="shortcut_bn")(layers.Conv2D(4, 1, use_bias=False, name="shortcut")(x))
+    for _ in range(3 if long_shortcut else 0):
+        shortcut = layers.Activation("linear")(shortcut)
+    y = layers.BatchNormalization(name="body_bn")(layers.SeparableConv2D(4, 3, padding="same", use_bias=False, name="body")(x))
+    return keras.Model(image, layers.Add()([layers.MaxPooling2D(1)(y), shortcut]))
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_the_graph_in_a_file_tells_branches_apart(tmp_path: Path, suffix: str) -> None:
+    """Both branches end in a normalization of four channels: only the model tells whose is whose."""
+    theirs, ours = trained(residual(long_shortcut=True)), residual(long_shortcut=False)
+    assert [layer.name for layer in theirs.layers if layer.name.endswith("bn")] != [layer.name for layer in ours.layers if layer.name.endswith("bn")]
+    assert fit(ours, read_arrays(saved(theirs, tmp_path / f"net{suffix}")), "net", head=[]).notes() == ()
+    np.testing.assert_array_equal(outputs(ours), outputs(theirs))
+
+
+def test_branches_that_a_file_cannot_tell_apart_are_said(tmp_path: Path) -> None:
+    import keras
+
+    theirs = trained(residual(long_shortcut=True))
+    other = keras.models.clone_model(theirs, clone_function=lambda layer: type(layer).from_config({**layer.get_config(), "name": f"z_{layer.name}"}))
+    (note,) = fit(residual(long_shortcut=False), read_arrays(saved(other, tmp_path / "net.weights.h5")), "net", head=[]).notes()
+    assert "shortcut_bn" in note and "body_bn" in note and ".keras" in note
+    ours = residual(long_shortcut=False)
+    assert fit(ours, read_arrays(saved(trained(residual(long_shortcut=False)), tmp_path / "own.weights.h5")), "own", head=[]).notes() == ()
+
+
+def chain(kernels: list[Any], *, depthwise: bool = False, epsilon: float = 1e-3, activation: str = "relu", before: Any = None) -> Any:
+    """Convolutions of the same width one after another, each with its normalization and activation."""
+    import keras
+    from keras import layers
+
+    x = image = keras.Input((8, 8, 3))
+    if before is not None:
+        x = before(x)
+    x = layers.Conv2D(4, 1, name="conv_first")(x)
+    for number, kernel in enumerate(kernels):
+        made = layers.DepthwiseConv2D(kernel, padding="same") if depthwise else layers.Conv2D(4, kernel, padding="same")
+        x = layers.BatchNormalization(epsilon=epsilon)(made(x))
+        x = layers.Activation(activation, name=f"{activation}_{number}")(x)
+    return keras.Model(image, layers.Dense(2, name="head")(layers.GlobalAveragePooling2D()(x)))
+
+
+def refused(ours: Any, path: Path, words: str) -> ModelError:
+    """What `fit` says, having changed nothing."""
+    before = ours.get_weights()
+    with pytest.raises(ModelError, match=words) as raised:
+        fit(ours, read_arrays(path), path.name, head=["head"])
+    for array, now in zip(before, ours.get_weights(), strict=True):
+        np.testing.assert_array_equal(array, now)
+    return raised.value
+
+
+@pytest.mark.parametrize("suffix", [*SUFFIXES, "_old.h5"])
+@pytest.mark.parametrize(
+    ("theirs", "ours", "depthwise"),
+    [([3, 5, 3], [3, 3, 5], False), ([5, 3, 5], [5, 5, 3], True), ([(1, 3), (3, 1)], [(3, 1), (1, 3)], False)],
+    ids=["convolutions", "depthwise", "row and column"],
+)
+def test_layers_in_another_order_are_refused(tmp_path: Path, suffix: str, theirs: list[Any], ours: list[Any], depthwise: bool) -> None:
+    """Every shape is there as often as it must be; one after the other they compute something else."""
+    model, path = trained(chain(theirs, depthwise=depthwise)), tmp_path / f"net{suffix}"
+    legacy_weights(model, path) if suffix == "_old.h5" else saved(model, path)
+    refused(chain(ours, depthwise=depthwise), path, "stand in another order")
+    same = chain(theirs, depthwise=depthwise)
+    assert fit(same, read_arrays(path), "net", head=["head"]).notes() == ()
+    np.testing.assert_array_equal(outputs(same), outputs(model))
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_file_that_lists_its_layers_backwards_is_refused(tmp_path: Path, whole: bool) -> None:
+    import h5py
+
+    theirs = trained(chain([3, 5, 3]))
+    path = saved(theirs, tmp_path / "net.h5") if whole else legacy_weights(theirs, tmp_path / "net.h5")
+    with h5py.File(path, "r+") as file:
+        group = file["model_weights"] if whole else file
+        group.attrs["layer_names"] = list(group.attrs["layer_names"])[::-1]
+    refused(chain([3, 5, 3]), path, "stand in another order")
+
+
+@pytest.mark.parametrize(("name", "other"), [("conv2d_1", "conv2d_9"), ("conv2d", "conv2d_4"), ("batch_normalization_2", "batch_normalization_3")])
+def test_a_gap_in_the_numbers_is_refused(tmp_path: Path, name: str, other: str) -> None:
+    """What follows the gap would be taken for what is missing."""
+    import h5py
+
+    path = saved(trained(chain([3, 3, 3])), tmp_path / "net.weights.h5")
+    with h5py.File(path, "r+") as file:
+        file["layers"].move(name, other)
+    refused(chain([3, 3, 3]), path, f"holds no {name}, but one with a higher number")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("depthwise", [False, True])
+def test_a_row_is_no_column(tmp_path: Path, suffix: str, depthwise: bool) -> None:
+    path = saved(trained(chain([(1, 3)], depthwise=depthwise)), tmp_path / f"net{suffix}")
+    error = refused(chain([(3, 1)], depthwise=depthwise), path, r"kernel \(3, 1, 4, .*kernel|vars/0")
+    assert "width" not in error.advice
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_one_channel_is_no_group(tmp_path: Path, suffix: str) -> None:
+    """(3, 3, 1, 4) is a convolution of one channel, (3, 3, 4, 1) one in four groups of depth one: the same count of numbers."""
+    import keras
+    from keras import layers
+
+    def net(channels: int, made: Any) -> Any:
+        return keras.Sequential([keras.Input((8, 8, channels)), made])
+
+    path = saved(trained(net(4, layers.DepthwiseConv2D(3))), tmp_path / f"net{suffix}")
+    refused(net(1, layers.Conv2D(4, 3)), path, "cannot be loaded")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_what_the_model_computes_otherwise_is_said(tmp_path: Path, suffix: str) -> None:
+    path = saved(trained(chain([3, 3], epsilon=1e-5, activation="relu6")), tmp_path / f"net{suffix}")
+    notes = fit(chain([3, 3]), read_arrays(path), "net", head=["head"]).notes()
+    if suffix == ".weights.h5":  # which knows neither
+        assert notes == ()
+    else:
+        assert len(notes) == 2 and "add 1e-05" in notes[0] and "ours 0.001" in notes[0] and "relu6 where ours has relu:" in notes[1]
+
+
+@pytest.mark.parametrize("suffix", [*SUFFIXES, "_old.h5"])
+def test_a_file_that_normalizes_its_input(tmp_path: Path, suffix: str) -> None:
+    """A `Normalization` holds a mean, a variance and a counter; none of them is a weight of ours."""
+    from keras import layers
+
+    normalization = layers.Normalization()
+    theirs, path = trained(chain([3], before=normalization)), tmp_path / f"net{suffix}"
+    normalization.set_weights([np.array([10.0, 20.0, 30.0]), np.array([4.0, 9.0, 16.0]), np.array(7)])
+    normalization.finalize_state()
+    legacy_weights(theirs, path) if suffix == "_old.h5" else saved(theirs, path)
+    ours = chain([3])
+    loaded = fit(ours, read_arrays(path), "net", head=["head"], stem="conv_first")
+    (note,) = loaded.notes()
+    assert "normalizes its input" in note and "--preprocess mean=10/20/30,std=2/3/4" in note and loaded.unused == ()
+    images = np.random.default_rng(2).uniform(0, 60, (2, 8, 8, 3)).astype(np.float32)
+    given = (images - np.float32([10, 20, 30])) / np.float32([2, 3, 4])
+    np.testing.assert_allclose(np.asarray(ours(given)), np.asarray(theirs(images)), atol=1e-5)
 
 
 def test_a_separable_layer_is_a_depthwise_and_a_pointwise_one(tmp_path: Path) -> None:
@@ -580,7 +736,8 @@ def test_a_network_of_keras_applications_in_our_build(tmp_path: Path, name: str,
     theirs = trained(getattr(keras.applications, function)(weights=None, input_shape=(resolution, resolution, 3), **arguments))
     scale_down(theirs)
     ours = built(name, alpha=arguments.get("alpha"), resolution=resolution)
-    assert fit(ours, read_arrays(saved(theirs, tmp_path / "net.weights.h5")), function, head=["classifier"]).notes() == ()
+    notes = fit(ours, read_arrays(saved(theirs, tmp_path / "net.weights.h5")), function, head=["classifier"]).notes()
+    assert ["parallel branches" in note for note in notes] == ([True] if name == "xception" else [])
     assert float(np.std(outputs(theirs))) > 1e-4
     np.testing.assert_allclose(outputs(ours), outputs(theirs), atol=1e-5)
 
@@ -590,6 +747,42 @@ def scale_down(model: Any) -> None:
     for weight in model.weights:
         if len(weight.shape) > 1:
             weight.assign(weight * 2.0 / np.sqrt(np.prod(weight.shape[:-1])))
+
+
+@pytest.mark.parametrize("own_head", [False, True])
+def test_all_layers_of_a_head_may_be_new(tmp_path: Path, own_head: bool) -> None:
+    """MobileNetV4's head has a dense layer with a normalization; a body from elsewhere has neither."""
+    import keras
+
+    from dsmobile.architectures.builder import head_layers
+    from dsmobile.architectures.finding import spec_of
+
+    body = trained(built("mobilenet_v4_conv_small", resolution=32, top=False))
+    theirs = keras.Model(body.input, keras.layers.Dense(5)(keras.layers.GlobalAveragePooling2D()(body.output))) if own_head else body
+    ours = built("mobilenet_v4_conv_small", resolution=32, classes=5)
+    head = head_layers(spec_of("mobilenet_v4_conv_small"))
+    loaded = fit(ours, read_arrays(saved(theirs, tmp_path / "net.keras")), "net", head=head)
+    assert "head is new (5 classes)" in loaded.notes()[0] and loaded.loaded == len(body.weights)
+    assert {name.partition(":")[0] for name in loaded.new} == {"dense", "dense_bn", "classifier"}
+    for got, wanted in zip(ours.weights, body.weights, strict=False):
+        np.testing.assert_array_equal(got, wanted)
+
+
+def test_no_layer_of_the_body_is_taken_for_the_heads(tmp_path: Path) -> None:
+    from dsmobile.architectures.builder import build, head_layers
+    from dsmobile.architectures.finding import spec_of
+
+    (tmp_path / "net.toml").write_text(
+        """
+        input = { resolution = 32 }
+        classes = 4
+        body = [{ block = "conv", kernel = 3, filters = 8 }, { block = "separable_residual", kernel = 3, stride = 2, filters = 8 }]
+        head = [{ block = "separable", kernel = 3, filters = 8 }, { block = "global_average_pool" }, { block = "classifier" }]
+        """
+    )
+    spec = spec_of(str(tmp_path / "net.toml"))
+    body = [layer.name for layer in build(spec, top=False).layers]
+    assert not [name for name in body for head in head_layers(spec) if f"{name}_".startswith(f"{head}_")]
 
 
 def test_no_network_is_one_sentence(keras_cache: Path, capfd: pytest.CaptureFixture[str]) -> None:

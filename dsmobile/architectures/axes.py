@@ -12,6 +12,7 @@ import numpy as np
 
 from dsmobile.architectures.convolutions import CONVOLUTIONS, DEPTHWISE, SEPARABLE, channel_axis, multiplier_of
 from dsmobile.architectures.graph import Call, Graph
+from dsmobile.architectures.layer_kinds import is_kerass
 from dsmobile.architectures.sizes import Size, Sizes
 from dsmobile.errors import ModelError
 
@@ -36,6 +37,11 @@ COMBINED = frozenset(
 )
 
 
+def is_widened(call: Call) -> bool:
+    """Whether a call has weights whose shapes follow the channels."""
+    return call.kind in WIDENED and is_kerass(call.layer)
+
+
 def follow_channels(graph: Graph) -> tuple[Sizes, dict[int, Axes]]:
     """The channels of every value of a graph, by its key, and what they are made of.
 
@@ -51,6 +57,7 @@ def follow_channels(graph: Graph) -> tuple[Sizes, dict[int, Axes]]:
         for size in axes[value.key]:
             if size is not None:
                 follower.sizes.fix(size)
+    follower.sizes.fix_what_is_tied()
     reason = follower.sizes.reason_to_refuse()
     if reason:
         raise ModelError(reason, ADVICE)
@@ -64,8 +71,8 @@ class _Follower:
 
     def after(self, call: Call, inputs: list[Axes]) -> list[Axes]:
         """The axes of what a call gives."""
-        kind = call.kind
-        if kind in WIDENED:
+        kind = call.kind if is_kerass(call.layer) else ""
+        if is_widened(call):
             return [self._weighted(call, inputs[0])]
         if kind in RESHAPED:
             return [self._reshaped(call, inputs[0])]
@@ -82,7 +89,7 @@ class _Follower:
         if kind in ("Permute", "Transpose", "RepeatVector"):
             return [_moved(call, inputs[0])]
         if getattr(call.layer, "weights", ()):
-            raise ModelError(f"the width of the {kind} {call.layer.name!r} cannot be changed", ADVICE)
+            raise ModelError(f"the width of the {call.kind} {call.layer.name!r} cannot be changed", ADVICE)
         self._hold(call, [size for axes in inputs for size in axes])
         return [(None,) * len(value.shape) for value in call.outputs]
 
@@ -213,7 +220,10 @@ class _Follower:
         times = prod(call.input_shape[other] or 0 for other in old if other != place)
         around = prod(call.output_shape[other] or 0 for other in long[:-1])
         if len(sized) > 1 or (times > 1 and around > 1):
-            self._hold(call, [size for _, size in sized])
+            mixed = self.sizes.new(call.output_shape[long[-1]] or 0)  # no channels any more: they, and what they came from, may only stay
+            self._hold(call, [*(size for _, size in sized), mixed])
+            self.sizes.tie(mixed, [size for _, size in sized])
+            result[long[-1]] = mixed
         elif around == 1:
             result[long[-1]] = Size(size.pieces, size.times * times)
         else:

@@ -126,7 +126,7 @@ def side_text(sides: tuple[int, int]) -> str:
 def _head_name(spec: ArchitectureSpec, row: Row, number: int) -> str:
     """A head's layers go by their block's name, numbered where it comes twice."""
     once = [other.block for other, _ in _written_out(spec, spec.head)].count(row.block) == 1
-    inside = any(other.block == row.block for other in spec.body)
+    inside = any(f"{other.block}_".startswith(f"{row.block}_") for other in spec.body)  # weights know the head by how names begin
     return row.block if once and not inside else f"head_{row.block}_{number}"
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from dsmobile.architectures.convolutions import SEPARABLE, Kernel, array, inputs_of, mixing_matrix, multiplier_of, outputs_of, spatial_kernel
 from dsmobile.architectures.graph import Call
 from dsmobile.architectures.pairs import Pair
+from dsmobile.architectures.passages import scaling
 from dsmobile.errors import ModelError
 
 
@@ -77,6 +78,8 @@ def _between(pair: Pair, constant: Kernel) -> tuple[Kernel, Kernel]:
         if call.kind == "BatchNormalization":
             factor, centre = normalization(call.layer)
             scale, shift = scale * factor, shift * factor + centre
+        elif by_one_number := scaling(call):
+            scale, shift = scale * by_one_number[0], shift * by_one_number[0] + by_one_number[1]
     return scale, shift
 
 

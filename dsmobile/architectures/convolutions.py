@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from dsmobile.architectures.graph import Call
 from dsmobile.architectures.layer_kinds import SEPARABLE as SEPARABLE
+from dsmobile.architectures.layer_kinds import is_kerass
 from dsmobile.errors import ModelError
 
 DEPTHWISE = frozenset({"DepthwiseConv2D", "DepthwiseConv1D"})
@@ -23,12 +24,20 @@ Kernel = npt.NDArray[np.float64]
 
 def is_depthwise(call: Call) -> bool:
     """Whether a call filters every channel by itself."""
-    return call.kind in DEPTHWISE or (call.kind in CONVOLUTIONS and call.layer.groups > 1 and call.layer.groups == inputs_of(call))
+    grouped = call.kind in CONVOLUTIONS and is_kerass(call.layer) and call.layer.groups > 1 and call.layer.groups == inputs_of(call)
+    return grouped or (call.kind in DEPTHWISE and is_kerass(call.layer))
+
+
+def is_separable(call: Call) -> bool:
+    """Whether a call is a depthwise and a pointwise convolution in one layer."""
+    return call.kind in SEPARABLE and is_kerass(call.layer)
 
 
 def is_pointwise(call: Call) -> bool:
     """Whether a call mixes the channels of each position by itself."""
     layer = call.layer
+    if not is_kerass(layer):
+        return False
     if call.kind == "Dense":
         return len(call.input_shape) > 1
     return call.kind in CONVOLUTIONS and set(layer.kernel_size) == {1} and set(layer.strides) == {1} and layer.groups == 1

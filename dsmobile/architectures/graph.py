@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from dsmobile.errors import ModelError
+from dsmobile.architectures.functional import given_to, packed_as
+from dsmobile.architectures.functional import require_functional as require_functional
 
 
 @dataclass(frozen=True)
@@ -120,26 +121,6 @@ class Graph:
 Replacement = Callable[[Call, list[Any]], tuple[Any, ...] | None]
 
 
-def require_functional(model: Any) -> Any:
-    """Returns the model as a functional one.
-
-    Raises:
-        ModelError: It is a subclassed model, whose graph cannot be read.
-    """
-    import keras
-
-    if isinstance(model, keras.Sequential):
-        if not model.built or not model.inputs:
-            raise ModelError(f"the model {model.name!r} has no input shape", "begin it with keras.Input(shape)")
-        return keras.Model(model.inputs, model.outputs, name=model.name)
-    if not hasattr(model, "_nodes_by_depth"):
-        raise ModelError(
-            f"{type(model).__name__} is a subclassed model, whose graph cannot be read",
-            "write it with the functional API: keras.Model(inputs, outputs)",
-        )
-    return model
-
-
 def read_graph(model: Any) -> Graph:
     """Reads a model's graph.
 
@@ -196,27 +177,28 @@ class _Reader:
                 layer = node.operation
                 if node.is_input or isinstance(layer, keras.layers.InputLayer):
                     continue
-                inputs = tuple(known[id(tensor)] for tensor in node.input_tensors)
                 tensors = list(node.output_tensors)
                 if isinstance(layer, keras.Model):
                     inner = require_functional(layer)
-                    inside = {id(tensor): given for tensor, given in zip(inner.inputs, inputs, strict=True)}
+                    inside = {id(tensor): known[id(given)] for tensor, given in zip(inner.inputs, given_to(inner, node), strict=True)}
                     self.read(inner, inside)
                     for tensor, inner_tensor in zip(tensors, inner.outputs, strict=True):
                         known[id(tensor)] = inside[id(inner_tensor)]
                     continue
+                inputs = tuple(known[id(tensor)] for tensor in node.input_tensors)
                 outputs = tuple(self.value(tensor) for tensor in tensors)
                 known.update((id(tensor), value) for tensor, value in zip(tensors, outputs, strict=True))
                 self.calls.append(Call(layer, inputs, outputs, node))
 
 
-def rebuild(model: Any, replace: Replacement, name: str) -> Any:
+def rebuild(model: Any, replace: Replacement, name: str, names: dict[int, str] | None = None) -> Any:
     """The same model in fresh layers with the same weights, some calls replaced.
 
     Args:
         model: A functional model.
         replace: Given a call and its new input tensors, returns the new output tensors, or None for a copy of the call.
         name: Of the new model.
+        names: What each layer that is copied is called, by its id; None is what `layer_names` says.
 
     Returns:
         A `keras.Model`.
@@ -228,14 +210,17 @@ def rebuild(model: Any, replace: Replacement, name: str) -> Any:
     fresh = [keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name) for tensor in model.inputs]
     tensors: dict[int, Any] = {value.key: tensor for value, tensor in zip(graph.inputs, fresh, strict=True)}
     copies: dict[int, Any] = {}
+    names = names or layer_names(model, graph)
     for call in graph.calls:
         inputs = [tensors[value.key] for value in call.inputs]
         outputs = replace(call, inputs)
         if outputs is None:
-            outputs = call.apply(_copy(call.layer, copies), inputs)
+            if id(call.layer) not in copies:
+                copies[id(call.layer)] = copied(call.layer, names[id(call.layer)])
+            outputs = call.apply(copies[id(call.layer)], inputs)
         tensors.update((value.key, tensor) for value, tensor in zip(call.outputs, outputs, strict=True))
     ends = [tensors[value.key] for value in graph.outputs]
-    built = keras.Model(_named_as(model.input, fresh), _named_as(model.output, ends), name=name)
+    built = keras.Model(packed_as(model.input, fresh), packed_as(model.output, ends), name=name)
     for call in graph.calls:
         made = copies.get(id(call.layer))
         if made is not None and isinstance(made, keras.Layer) and made.weights:
@@ -245,25 +230,33 @@ def rebuild(model: Any, replace: Replacement, name: str) -> Any:
     return built
 
 
-def _named_as(structure: Any, tensors: list[Any]) -> Any:
-    """Tensors under the names that a model gives its inputs or outputs, where it gives them names."""
+def layer_names(model: Any, graph: Graph, kept: Sequence[Call] | None = None) -> dict[int, str]:
+    """What the layers of a model are called in a new one, by their id: as they are; where nested models share a name, all but one get a number.
+
+    Args:
+        model: The model.
+        graph: Its graph.
+        kept: The calls whose layers need a name; None is all. Layers that make an output always have one, their own before all others.
+    """
+    taken = {str(tensor.name) for tensor in model.inputs}
+    names: dict[int, str] = {}
+    ends = [call for value in graph.outputs if (call := graph.producer(value))]
+    for call in (*ends, *(graph.calls if kept is None else kept)):
+        if id(call.layer) not in names:
+            names[id(call.layer)] = free_name(call.layer.name, taken)
+            taken.add(names[id(call.layer)])
+    return names
+
+
+def copied(layer: Any, name: str, **changes: Any) -> Any:
+    """A fresh layer or operator of that name; `changes` are what differs in the layer's config, or among the operator's attributes."""
     import keras
 
-    return keras.tree.pack_sequence_as(structure, tensors) if isinstance(structure, dict) else tensors
-
-
-def _copy(layer: Any, copies: dict[int, Any]) -> Any:
-    """A fresh layer or operator, once for each; nested models may hold two of one name, which one model may not."""
-    import keras
-
-    if id(layer) not in copies:
-        name = free_name(layer.name, {made.name for made in copies.values()})
-        if isinstance(layer, keras.Layer):
-            copies[id(layer)] = type(layer).from_config({**layer.get_config(), "name": name})
-        else:
-            copies[id(layer)] = copy(layer)
-            vars(copies[id(layer)]).update(name=name, _inbound_nodes=[], _outbound_nodes=[])
-    return copies[id(layer)]
+    if isinstance(layer, keras.Layer):
+        return type(layer).from_config({**layer.get_config(), **changes, "name": name})
+    made = copy(layer)
+    vars(made).update(changes, name=name, _inbound_nodes=[], _outbound_nodes=[])
+    return made
 
 
 def free_name(wanted: str, taken: set[str]) -> str:

@@ -24,11 +24,11 @@ from dataclasses import dataclass
 from math import prod
 
 from dsmobile.architectures.convolutions import (
-    SEPARABLE,
     channel_axis,
     inputs_of,
     is_depthwise,
     is_pointwise,
+    is_separable,
     multiplier_of,
     outputs_of,
     positions_of,
@@ -36,7 +36,7 @@ from dsmobile.architectures.convolutions import (
 from dsmobile.architectures.cost import call_macs
 from dsmobile.architectures.graph import Call, Graph
 from dsmobile.architectures.layer_kinds import is_linear
-from dsmobile.architectures.passages import PADDING, Passage, follow, is_activated, is_affine
+from dsmobile.architectures.passages import PADDING, Passage, follow, is_activated, is_affine, scaling
 
 
 @dataclass(frozen=True)
@@ -82,12 +82,11 @@ class Pair:
         first = self.pointwise if self.rule == "fused" else self.depthwise
         if not is_linear(first.layer) or not all(self._joins(call) for call in self.between):
             return False
-        kinds = [call.kind for call in self.between]
-        padded = next((place for place, kind in enumerate(kinds) if kind in PADDING), None)
+        padded = next((place for place, call in enumerate(self.between) if call.kind in PADDING), None)
         if self.rule == "fused":
             padding = padded is not None or self.depthwise.layer.padding != "valid"
-            return not padding or not (first.layer.use_bias or "BatchNormalization" in kinds)
-        constant = self.pointwise.layer.use_bias or not is_linear(self.pointwise.layer) or "BatchNormalization" in kinds[padded:]
+            return not padding or not (first.layer.use_bias or any(map(_adds, self.between)))
+        constant = self.pointwise.layer.use_bias or not is_linear(self.pointwise.layer) or any(map(_adds, self.between[padded:]))
         return padded is None or not constant
 
     @property
@@ -95,13 +94,21 @@ class Pair:
         """Whether the first of the two, or what stands between, adds something to every channel."""
         first = self.pointwise if self.rule == "fused" else self.depthwise
         alone = self.pointwise is None
-        return not alone and bool((first and first.layer.use_bias) or any(call.kind == "BatchNormalization" for call in self.between))
+        return not alone and bool((first and first.layer.use_bias) or any(map(_adds, self.between)))
 
     def _joins(self, call: Call) -> bool:
         if call.kind in PADDING:
             return call.kind != "Pad"
+        if scaling(call):
+            return True
         axis = getattr(call.layer, "axis", -1) if call.kind == "BatchNormalization" else channel_axis(self.depthwise)
         return is_affine(call) and axis % (len(call.input_shape) + 1) == channel_axis(self.depthwise)
+
+
+def _adds(call: Call) -> bool:
+    """Whether a call that is no activation adds something to every channel."""
+    factor_and_addend = scaling(call)
+    return call.kind == "BatchNormalization" or bool(factor_and_addend and factor_and_addend[1])
 
 
 def find_pairs(graph: Graph) -> list[Pair]:
@@ -118,7 +125,7 @@ def find_pairs(graph: Graph) -> list[Pair]:
     used: set[int] = set()
     pairs: list[Pair] = []
     for call in graph.calls:
-        if call.kind in SEPARABLE:
+        if is_separable(call):
             pairs.append(_merged(call, None, ()))
         elif is_depthwise(call):
             pairs.append(_pair(graph, call, expansions.get(id(call)), used))

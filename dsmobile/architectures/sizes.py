@@ -36,12 +36,14 @@ class Sizes:
         fixed: The pieces that keep their channels: inputs and outputs of the network.
         held: Pieces that something we cannot rewrite needs as they are, and what that is.
         parts: What a piece consists of, where it was taken apart.
+        ties: Sizes, and those that stay as they are where the first of them does.
     """
 
     widths: list[int] = field(default_factory=list)
     fixed: set[int] = field(default_factory=set)
     held: dict[int, str] = field(default_factory=dict)
     parts: dict[int, Size] = field(default_factory=dict)
+    ties: list[tuple[Size, list[Size]]] = field(default_factory=list)
 
     def new(self, width: int, *, fixed: bool = False) -> Size:
         """A piece of its own."""
@@ -62,6 +64,18 @@ class Sizes:
     def fix(self, size: Size) -> None:
         """Lets channels stay as they are."""
         self.fixed.update(self.resolved(size).pieces)
+
+    def tie(self, size: Size, others: list[Size]) -> None:
+        """Lets `others` stay as they are wherever `size` does."""
+        self.ties.append((size, others))
+
+    def fix_what_is_tied(self) -> None:
+        """Follows the ties from the channels that stay, however many there are in a row."""
+        for _ in self.ties:
+            for size, others in self.ties:
+                if all(piece in self.fixed for piece in self.resolved(size).pieces):
+                    for other in others:
+                        self.fix(other)
 
     def hold(self, size: Size, reason: str) -> None:
         """Notes that channels cannot change, and why."""

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from math import sqrt
 from typing import Any
 
+from dsmobile.architectures.bisection import FARTHEST, nearest_alpha
 from dsmobile.architectures.builder import build
 from dsmobile.architectures.composition import compose, normalization
-from dsmobile.architectures.convolutions import DEPTHWISE, SEPARABLE, outputs_of
+from dsmobile.architectures.convolutions import outputs_of
 from dsmobile.architectures.cost import cost
-from dsmobile.architectures.graph import Call, Graph, free_name, read_graph, rebuild
+from dsmobile.architectures.graph import Call, Graph, free_name, layer_names, read_graph, rebuild
+from dsmobile.architectures.layer_kinds import is_kerass
 from dsmobile.architectures.pairs import Pair, find_pairs
-from dsmobile.architectures.passages import PADDING
+from dsmobile.architectures.passages import PADDING, scaling
 from dsmobile.architectures.spec import ArchitectureSpec
 from dsmobile.architectures.width import widened, widths
 from dsmobile.errors import ModelError, SpecError
 
 __all__ = [
-    "BY_RULE", "BY_WIDTH", "FARTHEST", "KINDS", "Match", "Twin", "compose", "match_by_rule", "match_by_width", "matching_alpha", "nearest_alpha",
-    "normalization", "standard_cost", "standard_twin", "widened_twin",
+    "BY_RULE", "BY_WIDTH", "FARTHEST", "KINDS", "Match", "Twin", "compose", "match_by_either", "match_by_rule", "match_by_width", "matching_alpha",
+    "nearest_alpha", "normalization", "standard_cost", "standard_twin", "widened_twin",
 ]  # fmt: skip
-FARTHEST = 0.05
+_MOST_PARAMETERS = 1_000_000_000
 KINDS = ("standard", "same-macs", "same-parameters")
 _FIGURES = ("same-macs", "same-parameters")
-_NARROWEST, _WIDEST = 1e-3, 8.0
+_NEAR = 0.02
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,13 @@ def standard_twin(model: Any) -> Twin:
         ModelError: It has no depthwise convolution, or one inside another layer, where it cannot be reached.
     """
     graph = read_graph(model)
-    pairs = find_pairs(graph)
-    _refuse_hidden(graph)
-    if not pairs:
-        raise ModelError(f"{model.name} has no depthwise or separable convolution", "there is nothing to replace: leave --twin away")
+    pairs = _pairs_to_replace(graph)
+    if sum(pair.standard_parameters for pair in pairs) > _MOST_PARAMETERS:
+        raise ModelError(f"the twin of {model.name} would have over {_MOST_PARAMETERS:,} parameters", "take a narrower network, or no twin")
     plan = {call.outputs[0].key: (pair, standard) for pair in pairs for call, standard in _changes(pair)}
-    taken = {call.layer.name for call in graph.calls if call.outputs[0].key not in plan}
+    names = layer_names(model, graph, [call for call in graph.calls if call.outputs[0].key not in plan])
+    taken = {*names.values(), *(str(tensor.name) for tensor in model.inputs)}
+    ends = {id(call.layer) for value in graph.outputs if (call := graph.producer(value)) and value.key in plan}  # outputs keep their names
     made: dict[tuple[Any, ...], tuple[Pair, Any]] = {}
 
     def replace(call: Call, inputs: list[Any]) -> tuple[Any, ...] | None:
@@ -79,13 +80,16 @@ def standard_twin(model: Any) -> Twin:
             return (inputs[0],)
         if _combination(pair) not in made:
             last = _last(pair)
-            wanted = last.layer.name if last.outputs[0] in graph.outputs else f"{last.layer.name}_standard"  # outputs keep their names
-            made[_combination(pair)] = (pair, _standard_layer(pair, free_name(wanted, taken)))
-        layer = made[_combination(pair)][1]
-        taken.add(layer.name)
-        return (layer(inputs[0]),)
+            if last.outputs[0] in graph.outputs and id(last.layer) in ends:
+                ends.remove(id(last.layer))
+                name = names[id(last.layer)]
+            else:
+                name = free_name(f"{last.layer.name}_standard", taken)
+            taken.add(name)
+            made[_combination(pair)] = (pair, _standard_layer(pair, name))
+        return (made[_combination(pair)][1](inputs[0]),)
 
-    twin = rebuild(model, replace, f"{model.name}_twin")
+    twin = rebuild(model, replace, f"{model.name}_twin", names)
     for pair, layer in made.values():
         if pair.linear:
             kernel, bias = compose(pair)
@@ -101,9 +105,7 @@ def standard_cost(model: Any) -> tuple[int, int]:
         ModelError: As `standard_twin`.
     """
     graph = read_graph(model)
-    pairs = find_pairs(graph)
-    if not pairs:
-        raise ModelError(f"{model.name} has no depthwise or separable convolution", "there is nothing to replace: leave --twin away")
+    pairs = _pairs_to_replace(graph)
     changed = {call.outputs[0].key for pair in pairs for call, _ in _changes(pair)}
     kept = {id(call.layer): call.layer for call in graph.calls if call.outputs[0].key not in changed}
     parameters = sum(layer.count_params() for layer in kept.values() if hasattr(layer, "count_params"))
@@ -112,15 +114,27 @@ def standard_cost(model: Any) -> tuple[int, int]:
     return cost(model).macs + sum(pair.standard_macs - pair.separable_macs for pair in pairs), parameters
 
 
-def _refuse_hidden(graph: Graph) -> None:
+def _pairs_to_replace(graph: Graph) -> list[Pair]:
+    import keras
+
+    depthwise = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
     for call in graph.calls:
+        if isinstance(call.layer, depthwise) and not is_kerass(call.layer):
+            raise ModelError(
+                f"the {call.kind} {call.layer.name!r}, a subclass of a Keras layer, is not replaced: its call may compute anything",
+                "write it with the Keras layer itself",
+            )
         inner = call.layer._flatten_layers(include_self=False) if hasattr(call.layer, "_flatten_layers") else ()
         for layer in inner:
-            if type(layer).__name__ in DEPTHWISE | SEPARABLE:
+            if isinstance(layer, depthwise):
                 raise ModelError(
                     f"the {type(layer).__name__} {layer.name!r} stands inside the {call.kind} {call.layer.name!r}, where it cannot be replaced",
                     "write it with the functional API: call the convolution itself",
                 )
+    pairs = find_pairs(graph)
+    if not pairs:
+        raise ModelError(f"{graph.name} has no depthwise or separable convolution", "there is nothing to replace: leave --twin away")
+    return pairs
 
 
 def _changes(pair: Pair) -> list[tuple[Call, bool]]:
@@ -131,7 +145,7 @@ def _changes(pair: Pair) -> list[tuple[Call, bool]]:
 
 def _combination(pair: Pair) -> tuple[Any, ...]:
     """What two places must have in common to share their standard convolution."""
-    between = tuple(id(call.layer) for call in pair.between if call.kind == "BatchNormalization") if pair.linear else ()
+    between = tuple(id(call.layer) for call in pair.between if call.kind == "BatchNormalization" or scaling(call)) if pair.linear else ()
     return (pair.rule, pair.linear, id(pair.depthwise.layer), id(pair.pointwise.layer) if pair.pointwise else None, between)
 
 
@@ -232,6 +246,35 @@ def match_by_width(model: Any, kind: str) -> Match:
     return Match(found, BY_WIDTH, count / wanted)
 
 
+def match_by_either(spec: ArchitectureSpec, model: Any, kind: str, *, alpha: float | None, **size: Any) -> Match:
+    """By the architecture's rule; by every inner width where the rule, whose steps may be coarse, stays over 2% away and that comes nearer.
+
+    Args:
+        spec: The architecture.
+        model: The separable network as built from it.
+        kind: `same-macs` or `same-parameters`.
+        alpha: The separable network's width multiplier.
+        **size: What else `build` was given.
+
+    Raises:
+        SpecError: Neither comes near.
+    """
+    by_rule: Match | SpecError
+    try:
+        by_rule = match_by_rule(spec, kind, alpha=alpha, **size)
+        if abs(by_rule.reached - 1) <= _NEAR:
+            return by_rule
+    except SpecError as refusal:
+        by_rule = refusal
+    try:
+        by_width = match_by_width(model, kind)
+    except (ModelError, SpecError):
+        if isinstance(by_rule, SpecError):
+            raise by_rule from None
+        return by_rule
+    return by_width if isinstance(by_rule, SpecError) or abs(by_width.reached - 1) < abs(by_rule.reached - 1) else by_rule
+
+
 def widened_twin(model: Any, alpha: float) -> Twin:
     """The standard twin with every inner width multiplied; none of its weights are the source's."""
     standard = standard_twin(model)
@@ -243,44 +286,3 @@ def widened_twin(model: Any, alpha: float) -> Twin:
 def matching_alpha(spec: ArchitectureSpec, kind: str, *, alpha: float | None, **size: Any) -> float:
     """The width multiplier that `match_by_rule` finds."""
     return match_by_rule(spec, kind, alpha=alpha, **size).alpha
-
-
-def nearest_alpha(counted: Callable[[float], int], wanted: int, kind: str, precision: float) -> tuple[float, int]:
-    """The width multiplier at which a count comes nearest to the one wanted, by bisection.
-
-    Args:
-        counted: The count at a width multiplier; it grows with it, about as its square, and raises a SpecError where that is too narrow.
-        wanted: The count wanted.
-        kind: `same-macs` or `same-parameters`.
-        precision: How much of itself the width multiplier may be away.
-
-    Returns:
-        The width multiplier, and the count there.
-
-    Raises:
-        SpecError: The nearest is farther than 5% away.
-    """
-    found: dict[float, int] = {}
-
-    def reaches(width: float) -> bool:
-        try:
-            found[width] = counted(width)
-        except SpecError:
-            return False
-        return found[width] >= wanted
-
-    low, high = _NARROWEST, 1.0
-    while not reaches(high) and high < _WIDEST:
-        low, high = high, 2.0 * high
-    likely = high * sqrt(wanted / max(found.get(high, wanted), 1))
-    for guess in (0.97 * likely, 1.03 * likely):
-        if low < guess < high:
-            low, high = (low, guess) if reaches(guess) else (guess, high)
-    while high - low > precision * high:
-        middle = (low + high) / 2
-        low, high = (low, middle) if reaches(middle) else (middle, high)
-    alpha, count = min(found.items(), key=lambda item: (abs(item[1] - wanted), item[0]), default=(0.0, 0))
-    if abs(count - wanted) > FARTHEST * wanted:
-        figure = "MACs" if kind == "same-macs" else "parameters"
-        raise SpecError(f"no width of the twin has {wanted:,} {figure}: the nearest has {count:,}", "take a wider network, or --twin standard")
-    return alpha, count

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from dsmobile.architectures.axes import NORMALIZED, TRANSPOSED, WIDENED, Axes, follow_channels
-from dsmobile.architectures.convolutions import CONVOLUTIONS, DEPTHWISE, SEPARABLE, channel_axis, inputs_of, is_depthwise
-from dsmobile.architectures.graph import Call, Graph, Value, read_graph, rebuild
+from dsmobile.architectures.axes import NORMALIZED, TRANSPOSED, Axes, follow_channels, is_widened
+from dsmobile.architectures.convolutions import CONVOLUTIONS, SEPARABLE, channel_axis, inputs_of, is_depthwise
+from dsmobile.architectures.graph import Call, Graph, Value, copied, free_name, layer_names, read_graph, rebuild
 from dsmobile.architectures.sizes import Sizes
 from dsmobile.errors import ModelError
 
@@ -82,26 +82,31 @@ def widened(model: Any, alpha: float, name: str | None = None) -> Any:
     if not alpha > 0:
         raise ModelError(f"alpha {alpha:g} is out of range", "give a width multiplier above 0")
     found = widths(model)
+    names = layer_names(model, found.graph)
+    taken = {*names.values(), *(str(tensor.name) for tensor in model.inputs)}
     fresh: dict[int, Any] = {}
+    reshaped: dict[tuple[int, tuple[int, ...]], Any] = {}  # a shared one may give a shape of its own at each place
 
     def replace(call: Call, inputs: list[Any]) -> tuple[Any, ...] | None:
         import keras
 
         if call.kind == "Reshape" and None not in call.output_shape:
             target = found.shape(call.outputs[0], alpha)
-            if not isinstance(call.layer, keras.Layer):
-                return (keras.ops.reshape(inputs[0], (-1, *target)),)
-            if target != call.output_shape:
-                return (keras.layers.Reshape(target, name=call.layer.name)(inputs[0]),)
-            return None
-        if call.kind not in WIDENED:
+            if (id(call.layer), target) not in reshaped:
+                own = names[id(call.layer)]
+                own = free_name(own, taken) if any(key == id(call.layer) for key, _ in reshaped) else own
+                taken.add(own)
+                shape = {"target_shape": target} if isinstance(call.layer, keras.Layer) else {"newshape": (-1, *target)}
+                reshaped[id(call.layer), target] = copied(call.layer, own, **shape)
+            return call.apply(reshaped[id(call.layer), target], inputs)
+        if not is_widened(call):
             return None
         if id(call.layer) not in fresh:
-            config = {**call.layer.get_config(), **_changed(call, tuple(inputs[0].shape[1:]), found.shape(call.outputs[0], alpha))}
-            fresh[id(call.layer)] = type(call.layer).from_config(config)
+            changes = _changed(call, tuple(inputs[0].shape[1:]), found.shape(call.outputs[0], alpha))
+            fresh[id(call.layer)] = copied(call.layer, names[id(call.layer)], **changes)
         return call.apply(fresh[id(call.layer)], inputs)
 
-    wide = rebuild(model, replace, name or model.name)
+    wide = rebuild(model, replace, name or model.name, names)
     for call in found.graph.calls:
         layer = fresh.get(id(call.layer))
         if layer is not None and [weight.shape for weight in layer.weights] == [weight.shape for weight in call.layer.weights]:
@@ -126,10 +131,10 @@ def _changed(call: Call, taken: tuple[int, ...], given: tuple[int, ...]) -> dict
 
 
 def _macs(call: Call, taken: tuple[int, ...], given: tuple[int, ...]) -> int:
+    if not is_widened(call) or call.kind in NORMALIZED:
+        return 0
     if call.kind == "Dense":
         return prod(taken) * given[-1]
-    if call.kind not in CONVOLUTIONS | TRANSPOSED | SEPARABLE | DEPTHWISE:
-        return 0
     place, area = channel_axis(call) - 1, int(prod(call.layer.kernel_size))
     if call.kind in SEPARABLE:
         return (area + given[place]) * taken[place] * int(call.layer.depth_multiplier) * (prod(given) // given[place])
@@ -140,7 +145,7 @@ def _macs(call: Call, taken: tuple[int, ...], given: tuple[int, ...]) -> int:
 
 def _parameters(call: Call, taken: tuple[int, ...], given: tuple[int, ...]) -> int:
     layer = call.layer
-    if call.kind not in WIDENED:
+    if not is_widened(call):
         return int(layer.count_params()) if getattr(layer, "weights", ()) else 0
     place = -1 if call.kind == "Dense" else channel_axis(call) - 1
     if call.kind in NORMALIZED:

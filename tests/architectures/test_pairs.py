@@ -459,6 +459,95 @@ def test_a_linear_bottleneck_may_be_followed_by_dropout_and_a_residual() -> None
     assert [pair.rule for pair in pairs_of(keras.Model(image, layers.ReLU()(x)))] == ["merged"]
 
 
+@pytest.mark.parametrize("where", ["expansion", "depthwise"])
+def test_padding_of_the_channels_parts_the_two(where: str) -> None:
+    """A square map as deep as wide: neither its height nor its width may be taken for the channels."""
+    import keras
+    from keras import layers, ops
+
+    def padded(x: Any) -> Any:
+        return ops.pad(x, [[0, 0], [0, 0], [0, 0], [0, 2]])
+
+    image = keras.Input((16, 16, 8))
+    if where == "depthwise":
+        model = keras.Model(image, layers.Conv2D(4, 1)(padded(layers.DepthwiseConv2D(3, padding="same")(image))))
+    else:
+        model = keras.Model(image, layers.Conv2D(4, 1)(layers.DepthwiseConv2D(3, padding="same")(padded(layers.Conv2D(12, 1)(image)))))
+    assert [pair.rule for pair in pairs_of(model)] == ["unpaired" if where == "depthwise" else "merged"]
+    check_twin(model)
+    assert standard_twin(model).model(ops.ones((1, 16, 16, 8))).shape == (1, 16, 16, 4)
+
+
+def test_padding_of_the_map_by_an_operator_parts_nothing() -> None:
+    from keras import layers, ops
+
+    def padded(x: Any) -> Any:
+        return ops.pad(x, [[0, 0], [1, 1], [0, 1], [0, 0]])
+
+    assert rules(layers.DepthwiseConv2D(3), padded, layers.Conv2D(4, 1), layers.ReLU()) == ["merged"]
+    assert rules(layers.Conv2D(9, 1), padded, layers.DepthwiseConv2D(3), layers.ReLU(), layers.Conv2D(4, 1)) == ["fused"]
+
+
+def bottleneck(*after: Any) -> str:
+    """The rule of an inverted bottleneck's depthwise convolution, by what follows its projection."""
+    from keras import layers
+
+    block = [layers.Conv2D(16, 1), layers.ReLU(), layers.DepthwiseConv2D(3, padding="same"), layers.ReLU(), layers.Conv2D(8, 1)]
+    (rule,) = rules(*block, *after)
+    return rule
+
+
+def test_an_activation_behind_any_normalization_makes_no_linear_bottleneck() -> None:
+    from keras import layers
+
+    for normalization in (layers.GroupNormalization, layers.LayerNormalization, layers.RMSNormalization, layers.BatchNormalization):
+        given = {"groups": 2} if normalization is layers.GroupNormalization else {}
+        assert bottleneck(normalization(**given), layers.ReLU()) == "merged"
+        assert bottleneck(normalization(**given)) == "fused"
+        assert bottleneck(normalization(**given), layers.Conv2D(4, 1, activation="relu")) == "fused"
+
+
+def test_a_softmax_is_an_activation() -> None:
+    import keras
+    from keras import layers
+
+    for softmax in (layers.Softmax(), keras.ops.softmax, keras.ops.log_softmax, layers.Activation("softmax")):
+        assert bottleneck(softmax) == "merged"
+        assert rules(layers.DepthwiseConv2D(3), softmax, layers.Conv2D(4, 1), layers.ReLU()) == ["merged"]
+
+
+def test_a_multiplication_by_one_number_is_linear() -> None:
+    from keras import layers
+
+    for scaled in (lambda x: 0.2 * x, lambda x: x / 5.0, layers.Rescaling(0.2), lambda x: x + 1.0):
+        assert bottleneck(scaled) == "fused"
+        assert bottleneck(scaled, layers.ReLU()) == "merged"
+        assert rules(layers.DepthwiseConv2D(3), scaled, layers.Conv2D(4, 1), layers.ReLU()) == ["merged"]
+    for bent in (lambda x: x * x, lambda x: 1.0 / (x * x + 1.0)):
+        assert bottleneck(bent) == "merged"
+
+
+@pytest.mark.parametrize("kind", ["BatchNormalization", "Rescaling", "ZeroPadding2D", "ReLU", "Dropout"])
+def test_a_strangers_class_between_may_compute_anything(kind: str) -> None:
+    from keras import layers
+
+    stranger = type(kind, (layers.Layer,), {"call": lambda self, inputs: inputs * inputs})
+    assert rules(layers.DepthwiseConv2D(3), stranger(), layers.Conv2D(4, 1)) == ["unpaired"]
+    pointwise = type("Conv2D", (layers.Conv2D,), {})
+    assert rules(layers.DepthwiseConv2D(3), pointwise(4, 1)) == ["unpaired"]
+
+
+def test_a_scaled_residual_keeps_its_linear_bottleneck() -> None:
+    import keras
+    from keras import layers
+
+    image = keras.Input((8, 8, 4))
+    x = layers.DepthwiseConv2D(3, padding="same", activation="relu")(layers.Conv2D(8, 1, activation="relu")(image))
+    model = keras.Model(image, image + 0.2 * layers.Conv2D(4, 1)(x))
+    assert [pair.rule for pair in pairs_of(model)] == ["fused"]
+    check_twin(model)
+
+
 def test_a_shared_layer_is_looked_at_place_by_place() -> None:
     import keras
     from keras import layers

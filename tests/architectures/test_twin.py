@@ -11,7 +11,17 @@ from dsmobile.architectures.cost import cost
 from dsmobile.architectures.graph import read_graph
 from dsmobile.architectures.initialisation import he_normal, settle
 from dsmobile.architectures.pairs import find_pairs
-from dsmobile.architectures.twin import FARTHEST, Twin, match_by_width, nearest_alpha, standard_cost, standard_twin, widened_twin
+from dsmobile.architectures.twin import (
+    FARTHEST,
+    Twin,
+    match_by_either,
+    match_by_rule,
+    match_by_width,
+    nearest_alpha,
+    standard_cost,
+    standard_twin,
+    widened_twin,
+)
 from dsmobile.errors import ModelError, SpecError
 
 
@@ -323,6 +333,100 @@ def test_xception_keeps_its_function() -> None:
     np.testing.assert_allclose(twin.model.predict(images, verbose=0), expected, atol=1e-4)
 
 
+def test_a_nested_model_called_with_a_dict_keeps_its_function() -> None:
+    """Keras goes by the names of the inputs, not by their order."""
+    import keras
+    from keras import layers
+
+    a, b, p, q = (keras.Input((8, 8, 4), name=name) for name in "abpq")
+    nested = keras.Model([b, a], layers.Add()([layers.DepthwiseConv2D(3, padding="same")(a), layers.Conv2D(4, 1)(b)]))
+    assert_same_function(stirred(keras.Model([p, q], nested({"a": p, "b": q}))))
+
+
+def test_a_multiplication_by_one_number_composes() -> None:
+    """One number times every channel, and one added, written as an operator or a layer."""
+    from keras import layers
+
+    for between in (
+        lambda x: x * 2.0, lambda x: 0.5 * x, lambda x: x / 3.0, lambda x: x - 1.0, lambda x: 1.0 - x, lambda x: x + 0.3,
+        layers.Rescaling(0.25, offset=0.5), lambda x: x * np.float32(1.5), lambda x: x * np.full((1, 1, 1, 1), 1.5, np.float32),
+    ):  # fmt: skip
+        assert_same_function(chain(layers.DepthwiseConv2D(3, use_bias=False), layers.BatchNormalization(), between, layers.Conv2D(4, 1)))
+        assert_same_function(chain(layers.DepthwiseConv2D(3, use_bias=False), between, layers.Conv2D(4, 1, use_bias=False)))
+    scaled = [layers.Conv2D(9, 1, use_bias=False), lambda x: x * 2.0, layers.DepthwiseConv2D(3, padding="same"), layers.ReLU(), layers.Conv2D(4, 1)]
+    assert assert_same_function(chain(*scaled)).pairs[0].rule == "fused"
+    moved = [scaled[0], lambda x: x + 2.0, *scaled[2:]]
+    assert not standard_twin(chain(*moved)).same_function  # a constant before a padding
+
+
+@pytest.mark.parametrize("between", [lambda x: 3.0 / (x * x + 1.0), lambda x: x * x, lambda x: x * np.arange(6, dtype=np.float32)])
+def test_what_only_looks_like_a_multiplication_by_one_number_is_not_composed(between: Any) -> None:
+    from keras import layers
+
+    assert not standard_twin(chain(layers.DepthwiseConv2D(3), between, layers.Conv2D(4, 1))).same_function
+
+
+def test_new_layers_and_copies_share_their_names() -> None:
+    import keras
+    from keras import layers
+
+    def part() -> Any:
+        inner = keras.Input((16, 16, 6))
+        return keras.Model(inner, layers.Conv2D(6, 3, padding="same", name="dw")(inner))
+
+    image = keras.Input((16, 16, 6))
+    model = stirred(keras.Model(image, layers.DepthwiseConv2D(3, name="dw")(part()(part()(image)))))
+    assert assert_same_function(model).model.output_names == ["dw"]
+    inside = keras.Model(image, layers.Conv2D(6, 3, name="dw_standard")(part()(layers.DepthwiseConv2D(3, padding="same", name="dw")(part()(image)))))
+    assert_same_function(stirred(inside))
+
+
+def test_the_note_on_random_weights_holds_for_a_twin_without_an_activation() -> None:
+    from keras import layers
+
+    from dsmobile.pipeline import RANDOM_TWIN
+
+    model = chain(layers.Conv2D(8, 1), layers.DepthwiseConv2D(3, padding="same"), layers.Conv2D(4, 1))
+    assert standard_twin(model).fresh
+    assert "ReLU" not in RANDOM_TWIN
+    assert "a constant before a padding" in RANDOM_TWIN
+
+
+def test_a_strangers_class_of_that_name_is_left_alone() -> None:
+    import keras
+    from keras import layers
+
+    class DepthwiseConv2D(layers.Layer):
+        def call(self, inputs: Any) -> Any:
+            return 2.0 * inputs
+
+    image = keras.Input((16, 16, 4))
+    twin = standard_twin(keras.Model(image, layers.SeparableConv2D(3, 3)(DepthwiseConv2D()(image))))
+    assert [pair.rule for pair in twin.pairs] == ["merged"]
+    alone = keras.Model(image, layers.Conv2D(4, 1)(DepthwiseConv2D()(layers.Conv2D(4, 1)(image))))
+    with pytest.raises(ModelError, match="no depthwise"):
+        standard_twin(alone)
+
+
+def test_a_subclass_is_named() -> None:
+    import keras
+    from keras import layers
+
+    class Doubled(layers.DepthwiseConv2D):
+        def call(self, inputs: Any) -> Any:
+            return 2.0 * super().call(inputs)
+
+    class Twice(layers.SeparableConv2D):
+        pass
+
+    image = keras.Input((16, 16, 4))
+    for layer in (Doubled(3, name="own"), Twice(4, 3, name="own")):
+        for model in (keras.Model(image, layer(image)), keras.Model(image, layer(layers.SeparableConv2D(4, 3)(image)))):
+            for asked in (standard_twin, standard_cost):
+                with pytest.raises(ModelError, match=r"'own', a subclass .* is not replaced: its call may compute anything"):
+                    asked(model)
+
+
 def test_the_source_is_left_as_it_was() -> None:
     from keras import layers
 
@@ -427,3 +531,59 @@ def test_no_width_near_enough_says_what_the_nearest_has() -> None:
         nearest_alpha(lambda alpha: 1600 if alpha > 0.5 else 100, 1000, "same-parameters", 1e-3)
     with pytest.raises(SpecError, match="nearest"):
         nearest_alpha(lambda alpha: 10, 1000, "same-macs", 1e-3)
+
+
+def coarse() -> Any:
+    """An architecture whose rule rounds widths to multiples of 8: at a given alpha many of them jump at once."""
+    from dsmobile.architectures.finding import spec_of
+
+    return spec_of("efficientnet_lite2")
+
+
+@pytest.mark.parametrize(("by_rule", "by_width", "taken"), [
+    (1.019, 1.0, 1.019), (1.021, 1.0, 1.0), (0.97, 1.01, 1.01), (0.97, 1.04, 0.97), (None, 0.96, 0.96), (0.96, None, 0.96),
+])  # fmt: skip
+def test_the_nearer_of_rule_and_width_is_taken(monkeypatch: pytest.MonkeyPatch, by_rule: float | None, by_width: float | None, taken: float) -> None:
+    from dsmobile.architectures import twin
+
+    def answers(reached: float | None, widened_by: str) -> Any:
+        def match(*_: Any, **__: Any) -> Any:
+            if reached is None:
+                raise SpecError("no width", "")
+            return twin.Match(0.5, widened_by, reached)
+
+        return match
+
+    monkeypatch.setattr(twin, "match_by_rule", answers(by_rule, "rule"))
+    monkeypatch.setattr(twin, "match_by_width", answers(by_width, "width"))
+    match = match_by_either(coarse(), None, "same-macs", alpha=None)
+    assert (match.reached, match.widened_by) == (taken, "rule" if taken == by_rule else "width")
+
+
+def test_neither_near_says_what_the_rule_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dsmobile.architectures import twin
+
+    def no(message: str) -> Any:
+        def match(*_: Any, **__: Any) -> Any:
+            raise SpecError(message, "")
+
+        return match
+
+    monkeypatch.setattr(twin, "match_by_rule", no("by rule"))
+    monkeypatch.setattr(twin, "match_by_width", no("by width"))
+    with pytest.raises(SpecError, match="by rule"):
+        match_by_either(coarse(), None, "same-macs", alpha=None)
+
+
+@pytest.mark.slow
+def test_an_architecture_with_coarse_steps_has_a_twin_of_as_many_parameters() -> None:
+    from dsmobile.architectures.builder import build
+
+    spec = coarse()
+    with pytest.raises(SpecError, match="no width"):
+        match_by_rule(spec, "same-parameters", alpha=None)
+    model = build(spec)
+    match = match_by_either(spec, model, "same-parameters", alpha=None)
+    assert match.widened_by == "every inner width multiplied"
+    assert abs(match.reached - 1) < 0.02
+    assert cost(widened_twin(model, match.alpha).model).parameters / cost(model).parameters == pytest.approx(match.reached, rel=1e-12)

@@ -24,6 +24,8 @@ def chain(*calls: Any, shape: tuple[int, ...] = (16, 16, 3)) -> Any:
 
 def check(model: Any, *alphas: float) -> None:
     """The count that needs no network is the built network's, the ends stay, and the new network computes something."""
+    import keras
+
     followed = widths(model)
     for alpha in alphas or ALPHAS:
         wide = widened(model, alpha)
@@ -32,8 +34,8 @@ def check(model: Any, *alphas: float) -> None:
         assert wide.count_params() == counted.parameters
         assert [tensor.shape for tensor in wide.inputs + wide.outputs] == [tensor.shape for tensor in model.inputs + model.outputs]
         given = [np.ones((1, *(side or 16 for side in tensor.shape[1:])), np.float32) for tensor in model.inputs]
-        ends = wide(given if len(given) > 1 else given[0])
-        assert all(np.isfinite(np.asarray(end)).all() for end in (ends if isinstance(ends, list) else [ends]))
+        ends = keras.tree.flatten(wide(given if len(given) > 1 else given[0]))
+        assert all(np.isfinite(np.asarray(end)).all() for end in ends)
 
 
 def test_widths_by_hand() -> None:
@@ -184,6 +186,89 @@ def test_equal_widths_stay_equal() -> None:
 
     wide = widened(chain(*(layers.Conv2D(17, 3, padding="same") for _ in range(4)), layers.Conv2D(2, 1)), 0.41)
     assert [layer.filters for layer in wide.layers[1:]] == [7, 7, 7, 7, 2]
+
+
+def gated(name: str, side: int = 16) -> Any:
+    """A squeeze-excite block as a model of its own, with a `Reshape` in it."""
+    import keras
+    from keras import layers
+
+    image = keras.Input((side, side, 16))
+    x = layers.DepthwiseConv2D(3, padding="same", name="depth")(image)
+    gate = layers.Dense(16, activation="sigmoid", name="up")(layers.Dense(8, activation="relu", name="down")(layers.GlobalAveragePooling2D()(x)))
+    x = layers.Multiply()([x, layers.Reshape((1, 1, 16), name="reshape")(gate)])
+    return keras.Model(image, layers.Conv2D(16, 1, name="point")(x), name=name)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_reshape_in_a_nested_model_called_twice(shared: bool) -> None:
+    import keras
+    from keras import layers
+
+    image = keras.Input((16, 16, 3))
+    x = layers.Conv2D(16, 3, padding="same")(image)
+    first = gated("first")
+    x = (first if shared else gated("second"))(first(x))
+    model = keras.Model(image, layers.Dense(10)(layers.GlobalAveragePooling2D()(x)))
+    check(model)
+    assert sum(isinstance(layer, layers.Reshape) for layer in widened(model, 0.5).layers) == (1 if shared else 2)
+
+
+@pytest.mark.parametrize("operator", [True, False])
+def test_a_reshape_called_at_maps_of_two_sizes(operator: bool) -> None:
+    import keras
+    from keras import layers, ops
+
+    image = keras.Input((8, 8, 3))
+    large = layers.Conv2D(12, 3, padding="same")(image)
+    small = layers.Conv2D(12, 3, strides=2, padding="same")(image)
+    reshape = (lambda x: ops.reshape(x, (-1, x.shape[1] * x.shape[2], 12))) if operator else layers.Reshape((-1, 12), name="rows")
+    model = keras.Model(image, layers.Dense(5)(layers.Concatenate(axis=1)([reshape(large), reshape(small)])))
+    check(model)
+
+
+def test_heads_as_of_a_detector_keep_the_width_that_their_reshape_regroups() -> None:
+    """SSD, arXiv:1512.02325: boxes of 4 numbers, two at each place, from maps of two sizes, one behind the other."""
+    import keras
+    from keras import layers
+
+    image = keras.Input((16, 16, 3))
+    x = layers.Conv2D(24, 3, strides=2, padding="same")(image)
+    y = layers.Conv2D(24, 3, strides=2, padding="same")(x)
+    rows = [layers.Reshape((-1, 4))(layers.Conv2D(8, 1)(layers.DepthwiseConv2D(3, padding="same")(z))) for z in (x, y)]
+    boxes = layers.Concatenate(axis=1)(rows)
+    model = keras.Model(image, {"boxes": boxes, "shifted": layers.Activation("sigmoid")(boxes)})
+    check(model)
+    assert [layer.filters for layer in widened(model, 0.5).layers if type(layer) is layers.Conv2D] == [12, 12, 8, 8]
+    twice = keras.Model(image, layers.Reshape((-1, 2, 2))(boxes))
+    check(twice)
+
+
+def test_channels_behind_a_regrouping_reshape_that_meet_weights_are_named() -> None:
+    from keras import layers
+
+    model = chain(layers.Conv2D(8, 1), layers.Reshape((-1, 4), name="rows"), layers.Dense(3))
+    with pytest.raises(ModelError, match="Reshape 'rows' needs its 8 channels"):
+        widened(model, 0.5)
+
+
+def test_a_strangers_class_is_not_taken_for_keras_s_own() -> None:
+    import keras
+    from keras import layers
+
+    class DepthwiseConv2D(layers.Layer):
+        def call(self, inputs: Any) -> Any:
+            return inputs
+
+    class Dense(layers.Dense):
+        pass
+
+    image = keras.Input((8, 8, 3))
+    with pytest.raises(ModelError, match="DepthwiseConv2D"):
+        widths(keras.Model(image, layers.Conv2D(2, 1)(DepthwiseConv2D()(layers.Conv2D(8, 1)(image)))))
+    with pytest.raises(ModelError, match="'own' cannot be changed"):
+        widths(keras.Model(image, layers.Conv2D(2, 1)(Dense(8, name="own")(image))))
+    check(keras.Model(image, layers.Conv2D(2, 1)(layers.Conv2D(8, 1)(DepthwiseConv2D()(image)))))
 
 
 @pytest.mark.parametrize("what", ["constant", "slice", "lstm", "attention", "argsort"])
