@@ -13,7 +13,7 @@ from dsmobile.architectures.aliases import called_here
 from dsmobile.architectures.blocks import BLOCKS, argument_types
 from dsmobile.architectures.spec import WIDENS, AlphaRule, ArchitectureSpec, Row, Scalar
 from dsmobile.architectures.toml_lines import line_numbers
-from dsmobile.architectures.toml_values import as_toml, cut, is_scale, rather
+from dsmobile.architectures.toml_values import as_toml, cut, is_scale, most_key_parts, rather
 from dsmobile.errors import SpecError, nearest
 
 _LARGEST_BYTES = 128 << 10
@@ -52,7 +52,7 @@ def read(path: Path, variant: str | None = None) -> ArchitectureSpec:
         raise SpecError(f"{path} does not exist", "give the path of an architecture file, or a name from `dsmobile models list`") from error
     except (OSError, ValueError) as error:  # a name that no file can have, or no UTF-8
         raise SpecError(f"{path} cannot be read: {error}", "give a TOML file in UTF-8") from error
-    if re.search(rf"(?:[\w\"'-]+[ \t]*\.[ \t]*){{{_MOST_KEY_PARTS},}}", text):  # its time and memory grow with their square
+    if most_key_parts(text) > _MOST_KEY_PARTS:  # the parser's time and memory grow with their square
         raise SpecError(f"{path} has a key of over {_MOST_KEY_PARTS} parts", "an architecture file is a table of rows")
     try:
         document, lines = tomllib.loads(text), line_numbers(text)

@@ -30,3 +30,14 @@ def rather(value: Any) -> str:
     if isinstance(value, str):
         return "write a number, without quotes"
     return "give a number in that range" if type(value) in (int, float) else "give a number"
+
+
+def most_key_parts(text: str) -> int:
+    """At least how many parts the longest dotted key of a TOML text has, in one pass; a little more where texts hold dots."""
+    most = 0
+    for line in text.splitlines():
+        for piece in line.split("="):
+            bare = re.split("[\"']", piece)[-1].count(".")
+            quoted = piece.count('".') + piece.count("'.")
+            most = max(most, bare + 1, quoted + 1)
+    return most

@@ -285,6 +285,8 @@ def test_where_a_row_stands_is_no_part_of_what_it_says(tmp_path: Path) -> None:
         ("classes = 4", "classes = 4\nweights = { arguments = { a = { b = 1 } } }", ["line 5", "no argument"]),
         ("classes = 4", "classes = 4\npublished = [{ parameters = nan }]", ["line 5", "wrong kind"]),
         ("classes = 4", f"classes = 4\n{'a.' * 20_000}b = 1", ["over 30 parts"]),
+        ("classes = 4", "classes = 4\n" + '"a".' * 20_000 + "b = 1", ["over 30 parts"]),
+        ("classes = 4", f"classes = 4\n[{'a.' * 20_000}b]", ["over 30 parts"]),
         ('scale = "0..1"', 'scale = "1.2.3..4"', ["line 3", "LOW..HIGH"]),
         ('scale = "0..1"', 'scale = "5..1"', ["line 3", "LOW..HIGH"]),
         ('scale = "0..1"', 'scale = "0..0"', ["line 3", "LOW..HIGH"]),

@@ -72,7 +72,8 @@ def keep(machine: Machine):
     def start(*options: str, **changes: str) -> subprocess.Popen:
         environment = {**machine.environment, **changes}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        started.append(subprocess.Popen([*HARNESS, "--keep", *options], env=environment, **pipes))
+        as_in_a_shell = None if os.name == "nt" else lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup would have it ignored
+        started.append(subprocess.Popen([*HARNESS, "--keep", *options], env=environment, preexec_fn=as_in_a_shell, **pipes))
         return started[-1]
 
     yield start
