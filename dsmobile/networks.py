@@ -197,7 +197,7 @@ def _published(source: Source, request: ExportRequest) -> list[dict[str, Any]]:
     spec = source.spec
     if spec is None:
         return []
-    alpha = spec.default_alpha if request.alpha is None else request.alpha
+    alpha = spec.alpha_at(request.alpha)
     sides = tuple(source.model.inputs[0].shape[1:3])
     usual = request.top and request.classes in (None, spec.classes) and request.channels in (None, spec.channels)
 

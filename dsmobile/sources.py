@@ -111,7 +111,7 @@ def load(source: str, options: SourceOptions) -> Source:
         "source": Path(source).name,
         "kind": "architecture",
         "architecture": spec.to_json(),
-        "alpha": spec.default_alpha if options.alpha is None else options.alpha,
+        "alpha": spec.alpha_at(options.alpha),
         "resolution": options.resolution or spec.resolution,
         "channels": options.channels or spec.channels,
         "classes": options.classes or spec.classes,
@@ -128,10 +128,9 @@ def load(source: str, options: SourceOptions) -> Source:
 def spec_preprocessing(spec: ArchitectureSpec, options: SourceOptions) -> Preprocessing | None:
     """From RGB bytes to an architecture's input: the shorter side to 8/7 of the resolution, as is usual, then the centre; None for no image."""
     colour = {1: "grey", 3: "rgb"}.get(options.channels or spec.channels)
-    height, width = (options.resolution, options.resolution) if options.resolution else spec.resolution
-    if colour is None or not spec.scale or height != width:
+    side, width = spec.sides_at(options.resolution)
+    if colour is None or not spec.scale or side != width:
         return None
-    side = height
     return parse(f"resize={round(side * 8 / 7)},crop={side},scale={spec.scale},colour={colour}")
 
 
@@ -190,8 +189,8 @@ def _loaded(model: Any, spec: ArchitectureSpec, options: SourceOptions) -> Loade
 
 def _imagenet(spec: ArchitectureSpec, options: SourceOptions) -> list[Any]:
     """What `keras.applications` has of this network, head and all unless none is wanted."""
-    alpha = spec.default_alpha if options.alpha is None else options.alpha
-    height, width = (options.resolution, options.resolution) if options.resolution else spec.resolution
+    alpha = spec.alpha_at(options.alpha)
+    height, width = spec.sides_at(options.resolution)
     if not spec.imagenet:
         raise UsageError(f"there are no ImageNet weights for {spec.name}", "give a file with --weights, or take --weights random")
     any_size = not spec.imagenet_resolutions

@@ -39,7 +39,7 @@ def build(
         MissingExtraError: Keras is not installed.
     """
     alpha = _checked_alpha(spec, alpha)
-    height, width = spec.resolution if resolution is None else (resolution, resolution)
+    height, width = spec.sides_at(resolution)
     channels = spec.channels if channels is None else channels
     classes = spec.classes if classes is None else classes
     if resolution is not None and spec.resolution[0] != spec.resolution[1]:
@@ -108,8 +108,7 @@ def head_layers(spec: ArchitectureSpec) -> tuple[str, ...]:
 
 def display_name(spec: ArchitectureSpec, *, alpha: float | None, resolution: int | None, channels: int | None = None, top: bool = True) -> str:
     """The name that artifacts carry: `mobilenet_v1`, or `mobilenet_v1_0.5_160` away from the defaults; `_1ch` and `_notop` behind it."""
-    width = spec.default_alpha if alpha is None else alpha
-    sides = spec.resolution if resolution is None else (resolution, resolution)
+    width, sides = spec.alpha_at(alpha), spec.sides_at(resolution)
     parts = [spec.name]
     if (width, sides) != (spec.default_alpha, spec.resolution):
         parts += [f"{width:g}", side_text(sides)] if spec.alpha else [side_text(sides)]

@@ -45,7 +45,7 @@ def read(path: Path, variant: str | None = None) -> ArchitectureSpec:
     try:
         if path.stat().st_size > _LARGEST_BYTES:
             raise SpecError(f"{path} is larger than 128 KiB", "an architecture file is a table of rows; use `repeats` for equal ones")
-        if path.exists() and not path.is_file():
+        if not path.is_file():
             raise SpecError(f"{path} is {'a folder' if path.is_dir() else 'no regular file'}", "give the path of an architecture file")
         text = path.read_text(encoding="utf-8-sig")  # Windows editors begin files with a mark of the encoding
     except FileNotFoundError as error:
@@ -79,7 +79,7 @@ class _Reader:
 
     def fail(self, message: str, advice: str, *where: str | int) -> SpecError:
         """An error at the line of a value, or of what holds it."""
-        place: Where = (*self.at.get(str(where[0]), where[:1]), *where[1:]) if where else ()
+        place = self.place(where)
         while place and place not in self.lines:
             inside = [line for path, line in self.lines.items() if path[: len(place)] == place]  # a table that only its parts name
             if inside:
@@ -91,7 +91,11 @@ class _Reader:
 
     def line(self, where: Where) -> int:
         """The line of a row."""
-        return self.lines.get((*self.at.get(str(where[0]), where[:1]), *where[1:]), 0)
+        return self.lines.get(self.place(where), 0)
+
+    def place(self, where: Where) -> Where:
+        """Where a value of the network stands in the file: its variant's, where that has one of its own."""
+        return (*self.at.get(str(where[0]), where[:1]), *where[1:]) if where else ()
 
     def known(self, table: dict[str, Any], allowed: tuple[str, ...], what: str, *where: str | int) -> None:
         for key in table:

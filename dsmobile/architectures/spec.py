@@ -107,6 +107,14 @@ class ArchitectureSpec:
         """The width multiplier of the published network."""
         return self.alpha.default if self.alpha else 1.0
 
+    def alpha_at(self, alpha: float | None) -> float:
+        """The width multiplier asked for, or the published network's."""
+        return self.default_alpha if alpha is None else alpha
+
+    def sides_at(self, resolution: int | None) -> tuple[int, int]:
+        """Height and width of the input at the resolution asked for, or the file's own."""
+        return self.resolution if resolution is None else (resolution, resolution)
+
     @property
     def total_stride(self) -> int:
         """How many input pixels make one pixel of the last map, along the side that shrinks most."""
