@@ -6,7 +6,7 @@ The only place that knows two stages at once. In a notebook: `from dsmobile impo
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,23 @@ from dsmobile.files import prepare_folder, refuse_overwriting
 
 SMALLEST_LOGIT = 1e-4
 Progress = Callable[[str, float], None]
-__all__ = ["ExportRequest", "bench", "doctor", "evaluate", "export", "inspect", "list_models", "quickstart", "report", "ship_android", "show_model"]
+__all__ = [
+    "ExportRequest",
+    "bench",
+    "doctor",
+    "evaluate",
+    "export",
+    "foresee",
+    "inspect",
+    "list_models",
+    "quickstart",
+    "report",
+    "ship_android",
+    "ship_check",
+    "ship_goldens",
+    "ship_metadata",
+    "show_model",
+]
 RANDOM_WEIGHTS = "The weights are random: latency and size are valid, accuracy is not."
 RANDOM_TWIN = (
     "The twin's convolutions have random weights, since something non-linear, or a constant before a padding, stands where they were joined: "
@@ -61,6 +77,7 @@ class Exported:
                     "macs": manifest.macs,
                     "parameters": manifest.parameters,
                     "correction": manifest.correction,
+                    "accepted_by": manifest.accepted_by,
                     "parity": {
                         "max_abs_error": manifest.parity.max_abs_error,
                         "sqnr_db": manifest.parity.sqnr_db,
@@ -74,24 +91,58 @@ class Exported:
         }
 
 
-def export(request: ExportRequest, progress: Progress = _silent) -> Exported:
-    """Builds or loads a network, and its twin, and writes them in every format and recipe asked for.
+@dataclass(frozen=True)
+class _Asked:
+    """An export that was asked for, its network loaded, its options found to fit.
 
-    Raises:
-        DsmobileError: Bad input (exit 3), options that do not apply (2), a failed conversion or comparison (4).
+    Args:
+        source: The network.
+        recipes: Of the files.
+        shapes: Of the network's inputs, without the batch.
+        preprocessing: From RGB bytes to the network's input.
+        order: How the files are wanted; its preprocessing is the files'.
+        jobs: Role, format and recipe of each file.
     """
-    from dsmobile.exporters.calibration import SYNTHETIC, calibration_inputs
-    from dsmobile.exporters.export import Exporter, Order, artifact_path
-    from dsmobile.exporters.familiarity import calibration_notes, familiarity
+
+    source: Any
+    recipes: list[Any]
+    shapes: dict[str, tuple[int, ...]]
+    preprocessing: Any
+    order: Any
+    jobs: list[tuple[str, str, Any]]
+
+    @property
+    def files(self) -> list[tuple[str, Any]]:
+        """Format and recipe of each file of one network."""
+        return [(file_format, recipe) for role, file_format, recipe in self.jobs if role == self.jobs[0][0]]
+
+    @property
+    def inside(self) -> bool:
+        """Whether the files do the last step of preprocessing."""
+        return self.order.preprocessing is not self.preprocessing
+
+    def as_written(self, model: Any) -> Any:
+        """A network as the files hold it."""
+        from dsmobile.exporters.rescaling import with_rescaling
+
+        return with_rescaling(model, self.preprocessing) if self.inside else model
+
+
+def _asked(request: ExportRequest, progress: Progress) -> _Asked:
+    from dsmobile.exporters.consumers import check_consumers, require_accepted
+    from dsmobile.exporters.export import Order
     from dsmobile.exporters.fold import fold
+    from dsmobile.exporters.foresight import foresee
     from dsmobile.exporters.onnx import Layout
     from dsmobile.exporters.request import check_fit, checked_recipes, formats_of
+    from dsmobile.exporters.rescaling import INSIDE, of_bytes
     from dsmobile.labels import read_labels, require_count
-    from dsmobile.networks import plan_twin, prepare, source_options
+    from dsmobile.networks import source_options
     from dsmobile.preprocessing import parse
     from dsmobile.sources import input_shapes, load
 
     recipes = checked_recipes(request)
+    check_consumers(request.consumers)
     labels = read_labels(request.labels) if request.labels else ()
     preprocessing = parse(request.preprocess) if request.preprocess else None
     progress("loading the network", 0.0)
@@ -100,14 +151,63 @@ def export(request: ExportRequest, progress: Progress = _silent) -> Exported:
     fold(source.model)  # names what cannot be written before data are asked for
     preprocessing = preprocessing or source.preprocessing
     check_fit(preprocessing, shapes, source.name)
-    classes = int(source.model.outputs[0].shape[-1])
     if request.labels:
-        require_count(labels, classes, request.labels)
+        require_count(labels, int(source.model.outputs[0].shape[-1]), request.labels)
+    inside = request.rescaling == INSIDE
+    if inside and preprocessing is None:
+        raise UsageError("--rescaling inside needs to know the scale", 'give --preprocess "resize=256,crop=224,scale=-1..1", or leave it away')
+    order = Order(
+        request.out, request.head, request.io, request.target, of_bytes(preprocessing) if inside and preprocessing else preprocessing, labels,
+        request.keep_failed, request.force, Layout(request.layout, request.dynamic_batch), request.author, request.license, request.rescaling,
+    )  # fmt: skip
     roles = ("model",) if request.twin == "none" else ("separable", "twin")
     jobs = [(role, file_format, recipe) for role in roles for recipe in recipes for file_format in formats_of(request, recipe)]
+    asked = _Asked(source, recipes, shapes, preprocessing, order, jobs)
+    if request.consumers:
+        require_accepted(request.consumers, foresee(asked.as_written(source.model), order, asked.files))
+    return asked
+
+
+def foresee(request: ExportRequest) -> dict[str, Any]:
+    """Who would accept which file of an export, before anything is computed: the document of `dsmobile export --dry-run --json`.
+
+    Raises:
+        DsmobileError: Bad input (exit 3), options that do not apply (2).
+    """
+    from dsmobile.exporters.foresight import foresee as foresee_files
+
+    asked = _asked(request, _silent)
+    found = foresee_files(asked.as_written(asked.source.model), asked.order, asked.files)
+    return {
+        "name": asked.source.name,
+        "artifacts": [
+            {
+                "format": file_format,
+                "recipe": recipe.name,
+                "accepted_by": {one.consumer: one.to_json() for one in found[f"{recipe.name} {file_format}"]},
+            }
+            for file_format, recipe in asked.files
+        ],
+    }
+
+
+def export(request: ExportRequest, progress: Progress = _silent) -> Exported:
+    """Builds or loads a network, and its twin, and writes them in every format and recipe asked for.
+
+    Raises:
+        DsmobileError: Bad input (exit 3), options that do not apply (2), a failed conversion or comparison (4).
+    """
+    from dsmobile.exporters.calibration import SYNTHETIC, UnscaledInputs, calibration_inputs
+    from dsmobile.exporters.export import Exporter, artifact_path
+    from dsmobile.exporters.familiarity import calibration_notes, familiarity
+    from dsmobile.exporters.rescaling import RESCALING
+    from dsmobile.networks import plan_twin, prepare
+
+    asked = _asked(request, progress)
+    source, recipes, preprocessing, jobs = asked.source, asked.recipes, asked.preprocessing, asked.jobs
     inputs = calibration_inputs(
         request.calibration,
-        named_shapes=shapes,
+        named_shapes=asked.shapes,
         preprocessing=preprocessing,
         random_weights=source.random,
         quantized=any(recipe.quantized for recipe in recipes),
@@ -121,18 +221,16 @@ def export(request: ExportRequest, progress: Progress = _silent) -> Exported:
     familiar = familiarity(source.model, inputs) if judged else None
     out = prepare_folder(request.out)
     refuse_overwriting([artifact_path(out, source.name, role, recipe.name, fmt) for role, fmt, recipe in jobs], force=request.force)
-    order = Order(
-        out, request.head, request.io, request.target, preprocessing, labels, request.keep_failed, request.force,
-        Layout(request.layout, request.dynamic_batch), familiar.to_json() if familiar else {},
-    )  # fmt: skip
+    order = replace(asked.order, out=out, familiarity=familiar.to_json() if familiar else {})
     paths: list[Path] = []
     manifests: list[Any] = []
     left: list[str] = []
-    for role in roles:
+    file_inputs = UnscaledInputs(inputs, preprocessing) if asked.inside else inputs
+    for role in dict.fromkeys(role for role, _, _ in jobs):
         progress(f"{role}: weights and graph", len(paths) / len(jobs))
         network = prepare(source, role, request, inputs, twin_alpha)
-        exporter = Exporter(network, order, inputs)
-        left += exporter.logits.left
+        exporter = Exporter(replace(network, model=asked.as_written(network.model)), order, file_inputs)
+        left += [name for name in exporter.logits.left if RESCALING not in name]
         for _, file_format, recipe in (job for job in jobs if job[0] == role):
             progress(f"{role}: {recipe.name} {file_format}", len(paths) / len(jobs))
             path, manifest = exporter.write(file_format, recipe)
@@ -273,6 +371,27 @@ def ship_android(artifact: Path, labels: Path, package: str, out: Path | None = 
     from dsmobile.shipping.android import ship_android as run
 
     return run(artifact, labels, package, out, force=force)
+
+
+def ship_goldens(artifact: Path, labels: Path, out: Path | None = None, images: Path | None = None, *, force: bool = False) -> Any:
+    """Images, the tensors they become and what the network answers; see `dsmobile.shipping.golden_folder.write_goldens`."""
+    from dsmobile.shipping.golden_folder import write_goldens
+
+    return write_goldens(artifact, labels, out, images, force=force)
+
+
+def ship_metadata(model: Path, labels: Path, out: Path | None = None, **options: Any) -> Any:
+    """A copy of a TFLite file that tells its labels and normalization; see `dsmobile.shipping.stamping.stamp_file`."""
+    from dsmobile.shipping.stamping import stamp_file
+
+    return stamp_file(model, labels, out, **options)
+
+
+def ship_check(apk: Path, artifact: Path | None = None, module: Path | None = None) -> Any:
+    """What an app's package holds, and whether it is fit to ship; see `dsmobile.shipping.apk.check_apk`."""
+    from dsmobile.shipping.apk import check_apk
+
+    return check_apk(apk, artifact=artifact, module=module)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ import typer
 
 _RECIPES = "float32, float16, dynamic, int8, int8-plain, int16x8, mixed or a TOML file; may be repeated. float32 and int8 by default."
 
+_FOR = "mediapipe, litert-kotlin, litert-js, onnxruntime or microcontrollers: refuse at once if it would accept none of the files; may be repeated."
+
 
 def export(
     source: Annotated[str, typer.Argument(help="An architecture's name, a .toml, .keras, .h5 or .hdf5 file, or keras:NAME.")],
@@ -31,6 +33,11 @@ def export(
     max_drop: Annotated[float | None, typer.Option(help="Points of top-1 that --recipe mixed may lose; 0.5 by default.")] = None,
     layout: Annotated[str, typer.Option(help="nchw or nhwc: of the images that an ONNX file takes.")] = "nchw",
     dynamic_batch: Annotated[bool, typer.Option("--dynamic-batch", help="Let an ONNX file take any batch.")] = False,
+    rescaling: Annotated[str, typer.Option(help="outside or inside: inside: the file takes 0 to 255 and scales them itself.")] = "outside",
+    consumers: Annotated[list[str] | None, typer.Option("--for", metavar="CONSUMER", help=_FOR)] = None,
+    author: Annotated[str, typer.Option(help="Of the network, for the TFLite metadata that --labels brings.")] = "",
+    licence: Annotated[str, typer.Option("--license", help="Of the network, for the TFLite metadata that --labels brings.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say who would accept which file; nothing is computed or written.")] = False,
     out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("dsmobile-out"),
     force: Annotated[bool, typer.Option("--force", help="Replace files that are already there.")] = False,
     keep_failed: Annotated[bool, typer.Option("--keep-failed", help="Keep a file that fails its check, as .failed.")] = False,
@@ -47,13 +54,16 @@ def export(
             seed=seed, twin=twin, formats=tuple(formats or ("tflite", "onnx")), recipes=tuple(recipes or ("float32", "int8")), head=head,
             io=io, target=target, calibration=calibration, preprocess=preprocess, labels=labels, out=out, force=force,
             keep_failed=keep_failed, max_drop=max_drop, layout=layout, dynamic_batch=dynamic_batch,
+            rescaling=rescaling, consumers=tuple(consumers or ()), author=author, license=licence,
         )  # fmt: skip
+        if dry_run:
+            return pipeline.foresee(request), 0
         with progress(as_json=as_json) as advance:
             return pipeline.export(request, advance).to_json(), 0
 
     def show(document: dict[str, Any]) -> None:
-        from dsmobile.reporting.exports import show_exports
+        from dsmobile.reporting.exports import show_exports, show_foresight
 
-        show_exports(document)
+        (show_foresight if dry_run else show_exports)(document)
 
     run(action, as_json=as_json, show=show)

@@ -89,6 +89,8 @@ class Manifest:
         correction: Inputs kept aside, what plain and corrected integers score on them, which of them the file holds.
         layers: How many layers there are, how many compute in integers, which do not.
         delegation: How many of a TFLite file's operators XNNPACK takes here, and in how many parts.
+        accepted_by: Who accepts the file, by the consumer's name: see `consumers.Acceptance`.
+        metadata: What TFLite metadata the file carries: labels, author, licence; empty where it carries none.
         weights_sha256: Over all weights, scales and biases read back from the file; the same in TFLite and ONNX of the same integers.
     """
 
@@ -119,6 +121,8 @@ class Manifest:
     layers: dict[str, Any] = field(default_factory=dict)
     delegation: dict[str, Any] = field(default_factory=dict)
     weights_sha256: str = ""
+    accepted_by: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form."""

@@ -152,6 +152,39 @@ class NamedArrays:
             yield tuple(array[place : place + 1] for array in self._arrays)
 
 
+@dataclass(frozen=True)
+class UnscaledInputs:
+    """Inputs before the last step of preprocessing, for a file that does it itself: numbers from 0 to 255.
+
+    Args:
+        scaled: After it.
+        preprocessing: What was done.
+    """
+
+    scaled: Inputs
+    preprocessing: Preprocessing
+
+    @property
+    def kind(self) -> str:
+        """What a manifest says."""
+        return self.scaled.kind
+
+    @property
+    def count(self) -> int:
+        """How many."""
+        return self.scaled.count
+
+    @property
+    def digest(self) -> str:
+        """The hash of the inputs that a person gave."""
+        return self.scaled.digest
+
+    def samples(self) -> Iterator[Sample]:
+        """One sample at a time: its only array, shape (1, ...)."""
+        scale, offset = (np.asarray(values) for values in (self.preprocessing.scale, self.preprocessing.offset))
+        yield from (tuple(((array - offset) / scale).astype(np.float32) for array in sample) for sample in self.scaled.samples())
+
+
 def _picture(random: np.random.Generator, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
     height, width, channels = shape
     picture = np.zeros(shape)
@@ -163,7 +196,7 @@ def _picture(random: np.random.Generator, shape: tuple[int, ...]) -> npt.NDArray
     return np.clip(unit, 0.0, 1.0)
 
 
-Inputs = SyntheticInputs | DatasetInputs | NamedArrays
+Inputs = SyntheticInputs | DatasetInputs | NamedArrays | UnscaledInputs
 
 
 def takes_images(shapes: Sequence[tuple[int, ...]]) -> bool:

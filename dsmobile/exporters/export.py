@@ -16,7 +16,9 @@ from dsmobile.errors import ConversionError, ModelError, ParityError
 from dsmobile.exporters import onnx, tflite
 from dsmobile.exporters.artifact import Manifest, Parity, write_manifest
 from dsmobile.exporters.calibration import Inputs, Sample, batch, record, spread_over
+from dsmobile.exporters.consumers import acceptances
 from dsmobile.exporters.ends import file_tensors, with_ends
+from dsmobile.exporters.file_facts import facts_of
 from dsmobile.exporters.fold import fold
 from dsmobile.exporters.folded import FoldedModel
 from dsmobile.exporters.head import with_head
@@ -25,10 +27,12 @@ from dsmobile.exporters.onnx import Layout
 from dsmobile.exporters.parity import Floats, compare, require, run_file
 from dsmobile.exporters.plan import Plan
 from dsmobile.exporters.planning import describe
-from dsmobile.exporters.quantization import LARGEST, REDUCED
+from dsmobile.exporters.quantization import LARGEST, REDUCED, Range
 from dsmobile.exporters.readback import check_weights
 from dsmobile.exporters.recipe import Recipe
+from dsmobile.exporters.rescaling import INSIDE
 from dsmobile.exporters.runners import Runner, dequantize, first_line, open_runner
+from dsmobile.exporters.stamp import About, Obstacle, obstacles, stamped
 from dsmobile.exporters.xnnpack import xnnpack_partitions
 from dsmobile.files import explained, refuse_overwriting, sha256, write_bytes
 from dsmobile.preprocessing import Preprocessing
@@ -79,6 +83,9 @@ class Order:
         keep_failed: Whether a file that fails its check is kept as `.failed`.
         force: Whether files may be overwritten.
         layout: How an ONNX file's ends look.
+        author: Of the network, for TFLite metadata.
+        license: Of the network, for TFLite metadata.
+        rescaling: Whether the last step of preprocessing is `inside` the files or `outside`.
         familiarity: How near the calibration inputs are to what the network was trained on; empty where that cannot be told.
     """
 
@@ -91,6 +98,9 @@ class Order:
     keep_failed: bool = False
     force: bool = False
     layout: Layout = field(default_factory=Layout)
+    author: str = ""
+    license: str = ""
+    rescaling: str = "outside"
     familiarity: dict[str, Any] = field(default_factory=dict)
 
 
@@ -110,7 +120,8 @@ class Exporter:
         self.split = headed.split
         self._references: dict[int, tuple[list[Sample], Floats]] = {}
         self.logits: FoldedModel = replace(fold(headed.logits), name=network.name)
-        self.planner = Planner(self.logits, inputs)
+        given = Range(*order.preprocessing.input_range) if order.preprocessing and order.rescaling == INSIDE else None
+        self.planner = Planner(self.logits, inputs, given)
 
     def references(self, count: int) -> tuple[list[Sample], Floats]:
         """Samples for the comparison and the network's logits for them, its outputs one after another."""
@@ -152,6 +163,9 @@ class Exporter:
         io = self.order.io if recipe.integer_ends else "float32"
         plan = with_ends(planned.plan, softmax=self.ends_in_softmax, io=io)
         data = self._bytes(file_format, plan)
+        told: dict[str, Any] = {}
+        if file_format == "tflite" and not self._obstacles(plan):
+            data, told = self._stamped(data, plan, recipe)
         bare = with_ends(planned.plan, softmax=False, io=io)
         logits = self._bytes(file_format, bare) if self.ends_in_softmax else data
         digest = check_weights(data, file_format, plan)
@@ -164,12 +178,23 @@ class Exporter:
             written = Path(folder) / path.name
             write_bytes(written, data)
             manifest = self._manifest(written, file_format, recipe, parity, plan)
-            manifest = replace(manifest, correction=planned.correction, weights_sha256=digest)
+            facts = facts_of(plan, file_format, self.order.layout, data, self._obstacles(plan))
+            accepted_by = {one.consumer: one.to_json() for one in acceptances(facts)}
+            manifest = replace(manifest, correction=planned.correction, weights_sha256=digest, metadata=told, accepted_by=accepted_by)
         json.dumps(manifest.to_json(), allow_nan=False)  # what cannot be recorded is not left under its name
         refuse_overwriting([path], force=self.order.force)
         write_bytes(path, data)
         write_manifest(path, manifest)
         return path, manifest
+
+    def _obstacles(self, plan: Plan) -> tuple[Obstacle, ...]:
+        return obstacles(plan, self.order.labels, self.order.preprocessing)
+
+    def _stamped(self, data: bytes, plan: Plan, recipe: Recipe) -> tuple[bytes, dict[str, Any]]:
+        order, network = self.order, self.network
+        assert order.preprocessing is not None  # noqa: S101 - else there is an obstacle
+        about = About(network.name, f"{network.role}, {recipe.name}, written by dsmobile", order.author, order.license)
+        return stamped(data, plan, order.labels, order.preprocessing, about, ends_in_softmax=self.ends_in_softmax)
 
     def _failed(self, path: Path, data: bytes, error: ParityError) -> ParityError:
         if not self.order.keep_failed:
@@ -214,7 +239,7 @@ class Exporter:
             pair_id=network.pair_id,
             format=file_format,
             recipe=recipe.name,
-            recipe_values={**recipe.to_json(), "io": plan.io, "target": order.target},
+            recipe_values={**recipe.to_json(), "io": plan.io, "target": order.target, "rescaling": order.rescaling},
             source=network.source,
             inputs=runner.inputs,
             outputs=runner.outputs,

@@ -26,6 +26,7 @@ from dsmobile.exporters.plan import Plan
 from dsmobile.exporters.planning import float_plan, integer_plan, weights_plan
 from dsmobile.exporters.quantization import LARGEST, Range, observe
 from dsmobile.exporters.recipe import Recipe
+from dsmobile.exporters.rescaling import known_ranges
 from dsmobile.exporters.runners import LiteRTRunner
 
 ASIDE = 5  # one in five; with fewer inputs than that none is left to judge by
@@ -52,11 +53,12 @@ class Planner:
     Args:
         model: The network up to its logits, folded.
         inputs: The calibration inputs.
+        given: All that the input can hold, where that is known; None takes what the calibration inputs hold.
     """
 
-    def __init__(self, model: FoldedModel, inputs: Inputs) -> None:
+    def __init__(self, model: FoldedModel, inputs: Inputs, given: Range | None = None) -> None:
         """See the class."""
-        self.model, self.inputs = model, inputs
+        self.model, self.inputs, self.given = model, inputs, given
         self._plans: dict[tuple[Any, ...], Planned] = {}
 
     def planned(self, recipe: Recipe, bound: int = LARGEST, *, everywhere: bool = False) -> Planned:
@@ -80,7 +82,10 @@ class Planner:
     @cached_property
     def ranges(self) -> dict[str, Range]:
         """The range of every value of the lowered network."""
-        return observe(self.lowered, self.inputs.samples())
+        return self._observed(self.lowered)
+
+    def _observed(self, model: FoldedModel) -> dict[str, Range]:
+        return {**observe(model, self.inputs.samples()), **(known_ranges(model, self.given) if self.given else {})}
 
     @cached_property
     def aside(self) -> list[Sample]:
@@ -100,7 +105,7 @@ class Planner:
             return Planned(float_plan(self.model, half=recipe.weights == "float16"))
         if recipe.quantized:
             model = self.lowered if recipe.activations == "int8" else in_pairs(self.model)
-            ranges = self.ranges if model is self.lowered else observe(model, self.inputs.samples())
+            ranges = self.ranges if model is self.lowered else self._observed(model)
             plain = integer_plan(model, ranges, dtype=recipe.activations, bound=bound, everywhere=everywhere, wide_logits=recipe.wide_logits)
         else:
             model, plain = self.model, weights_plan(self.model)

@@ -11,6 +11,7 @@ from dsmobile.exporters.artifact import FORMATS
 from dsmobile.exporters.calibration import arrays_how, takes_images
 from dsmobile.exporters.head import HEADS
 from dsmobile.exporters.recipe import TFLITE_ONLY, Recipe, read_recipe
+from dsmobile.exporters.rescaling import PLACES
 from dsmobile.preprocessing import Preprocessing
 
 
@@ -42,6 +43,10 @@ class ExportRequest:
         max_drop: Points of top-1 that the recipe `mixed` may lose; None takes the recipe's.
         layout: `nchw` or `nhwc`: of an ONNX file's images.
         dynamic_batch: Whether an ONNX file takes any batch.
+        consumers: Who must accept a file, as `consumers.CONSUMERS` names them; where nobody's file would be, nothing is written.
+        author: Of the network, for TFLite metadata.
+        license: Of the network, for TFLite metadata.
+        rescaling: `outside`, or `inside`: the file takes bytes as numbers, 0 to 255, and scales them itself.
     """
 
     source: str
@@ -67,6 +72,10 @@ class ExportRequest:
     max_drop: float | None = None
     layout: str = "nchw"
     dynamic_batch: bool = False
+    rescaling: str = "outside"
+    consumers: tuple[str, ...] = ()
+    author: str = ""
+    license: str = ""
 
 
 def checked_recipes(request: ExportRequest) -> list[Recipe]:
@@ -82,6 +91,7 @@ def checked_recipes(request: ExportRequest) -> list[Recipe]:
         ("io", request.io, ("float32", "uint8", "int8")),
         ("target", request.target, ("arm", "x86")),
         ("layout", request.layout, ("nchw", "nhwc")),
+        ("rescaling", request.rescaling, PLACES),
         *(("format", value, FORMATS) for value in request.formats),
     ):
         if value not in allowed:

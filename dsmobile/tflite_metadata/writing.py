@@ -1,0 +1,114 @@
+"""Writes metadata into a TFLite file. The model's own bytes stay as they are: a new root table before them refers to what the old one referred to.
+
+Layout: the new root, the list of buffers with one more, the metadata; then the model, byte for byte, at a multiple of 16; then the archive of labels.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from typing import Any
+
+from dsmobile.errors import DataError, ModelError
+from dsmobile.tflite_metadata import schema
+from dsmobile.tflite_metadata.archive import start_of_archive, with_files
+from dsmobile.tflite_metadata.checking import ALIGNMENT, as_read, check_written
+from dsmobile.tflite_metadata.fitting import misfits
+from dsmobile.tflite_metadata.flatbuffer import DamagedError
+from dsmobile.tflite_metadata.model_file import ModelFile, read_model, require_movable
+from dsmobile.tflite_metadata.tables import metadata_buffer
+from dsmobile.tflite_metadata.values import ClassifierMetadata
+
+LARGEST_BYTES = (1 << 31) - 1  # a flatbuffer's offsets
+
+
+def with_metadata(model: bytes, metadata: ClassifierMetadata, *, replace: bool = False) -> bytes:
+    """A TFLite file that says what it is.
+
+    Args:
+        model: A TFLite file.
+        metadata: What it is to say; it must fit the model's ends.
+        replace: Whether metadata and packed files that are already there give way; otherwise they are an error.
+
+    Returns:
+        The file's bytes: the same for the same model and metadata. They were read back and compared.
+
+    Raises:
+        ModelError: The model is damaged, is larger than 2 GB, keeps weights behind its flatbuffer, or already has metadata.
+        DataError: The metadata do not fit the model.
+    """
+    try:
+        before = read_model(model)
+        require_movable(before)
+        body = _without_archive(model, before, replace=replace)
+    except (DamagedError, zipfile.BadZipFile) as error:
+        raise ModelError(f"the TFLite file is damaged: {error}", "export or download it again") from error
+    found = next(misfits(before, metadata), None)
+    if found:
+        raise DataError(f"the metadata do not fit the model: {found.why}", found.instead)
+    contents = metadata_buffer(metadata)
+    prefix = _prefix(before, contents)
+    if len(prefix) + len(body) > LARGEST_BYTES:
+        raise ModelError(f"with metadata the file would have {len(prefix) + len(body)} bytes", "a TFLite file has less than 2 GB")
+    files = {file.name: file.contents or b"" for file in as_read(metadata).files}
+    written = with_files(prefix + body, files)
+    check_written(written, len(prefix), body, before, metadata)
+    return written
+
+
+def _without_archive(model: bytes, before: ModelFile, *, replace: bool) -> bytes:
+    """The model up to the archive behind it."""
+    start = start_of_archive(model)
+    there = "TFLite metadata" if before.metadata is not None else "an archive of files at its end" if start is not None else ""
+    if there and not replace:
+        raise ModelError(f"the file already has {there}", "take the file as it was before that was written, or have it replaced")
+    return model if start is None else model[:start]
+
+
+def _prefix(model: ModelFile, contents: bytes) -> bytes:
+    """The new root and all that is new; what it refers to in the model lies behind its end.
+
+    A builder counts places from its end backwards, so that byte n of what follows it has the place -n.
+    """
+    import flatbuffers
+
+    builder = flatbuffers.Builder(len(contents) + 8 * len(model.buffers) + 1024)
+    data = _bytes(builder, contents)
+    name = builder.CreateString(schema.METADATA_NAME)
+    builder.StartObject(1)
+    builder.PrependUOffsetTRelativeSlot(schema.Buffer.DATA, data, 0)
+    buffer = builder.EndObject()
+    builder.StartObject(0)
+    empty = builder.EndObject()
+    builder.StartObject(2)
+    builder.PrependUint32Slot(schema.Entry.BUFFER, len(model.buffers), 0)
+    builder.PrependUOffsetTRelativeSlot(schema.Entry.NAME, name, 0)
+    entry = builder.EndObject()
+    old = {number for name, number, _ in model.entries if name == schema.METADATA_NAME} - model.used
+    kept = [table for name, _, table in model.entries if name != schema.METADATA_NAME]
+    buffers = _references(builder, [*(empty if number in old else -table.place for number, table in enumerate(model.buffers)), buffer])
+    entries = _references(builder, [*(-table.place for table in kept), entry])
+    fields = schema.Model
+    builder.StartObject(fields.COUNT)
+    for field in range(fields.COUNT):
+        if field == fields.VERSION:
+            builder.PrependUint32Slot(field, model.root.value(field, "I"), 0)
+        elif field in (fields.BUFFERS, fields.METADATA):
+            builder.PrependUOffsetTRelativeSlot(field, buffers if field == fields.BUFFERS else entries, 0)
+        else:
+            builder.PrependUOffsetTRelativeSlot(field, -model.root.points_to(field), 0)
+    builder.Finish(builder.EndObject(), schema.MODEL_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def _references(builder: Any, places: list[int]) -> int:
+    builder.StartVector(4, len(places), 4)
+    for place in reversed(places):
+        builder.PrependUOffsetTRelative(place)
+    return int(builder.EndVector())
+
+
+def _bytes(builder: Any, contents: bytes) -> int:
+    builder.StartVector(1, len(contents), ALIGNMENT)
+    for byte in reversed(contents):
+        builder.PrependByte(byte)
+    return int(builder.EndVector())
