@@ -388,8 +388,8 @@ def ship_metadata(model: Path, labels: Path, out: Path | None = None, **options:
 
 
 def ship_check(apk: Path, artifact: Path | None = None, module: Path | None = None) -> Any:
-    """What an app's package holds, and whether it is fit to ship; see `dsmobile.shipping.apk.check_apk`."""
-    from dsmobile.shipping.apk import check_apk
+    """What an app's package holds, and whether it is fit to ship; see `dsmobile.shipping.apk.check.check_apk`."""
+    from dsmobile.shipping.apk.check import check_apk
 
     return check_apk(apk, artifact=artifact, module=module)
 

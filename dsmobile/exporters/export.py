@@ -32,10 +32,11 @@ from dsmobile.exporters.readback import check_weights
 from dsmobile.exporters.recipe import Recipe
 from dsmobile.exporters.rescaling import INSIDE
 from dsmobile.exporters.runners import Runner, dequantize, first_line, open_runner
-from dsmobile.exporters.stamp import About, Obstacle, obstacles, stamped
+from dsmobile.exporters.stamp import About, obstacles, stamped
 from dsmobile.exporters.xnnpack import xnnpack_partitions
 from dsmobile.files import explained, refuse_overwriting, sha256, write_bytes
 from dsmobile.preprocessing import Preprocessing
+from dsmobile.tflite_metadata.values import Obstacle
 
 LIBRARIES = ("dsmobile", "numpy", "tensorflow", "keras", "onnx", "onnxruntime", "ai-edge-litert")
 PROBE_SEED = 0

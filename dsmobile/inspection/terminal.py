@@ -134,6 +134,9 @@ def _told(metadata: dict[str, Any]) -> str:
     parts += [f"{key} {value}" for key, value in metadata.get("properties", {}).items()]
     for file in metadata.get("files", ()):
         parts.append(f"file {file['name']}" + (f" of {file['lines']} lines" if "lines" in file else ""))
+    if "labels" in metadata:
+        more = [f"and {metadata['labels']['count'] - 3} more"] if metadata["labels"]["count"] > 3 else []
+        parts.append(f"{metadata['labels']['count']} labels: {', '.join(metadata['labels']['first'][:3] + more)}")
     for tensor in metadata.get("inputs", ()):
         if "mean" in tensor:
             parts.append(f"input normalized by mean {_numbers(tensor['mean'])}, std {_numbers(tensor['std'])}")

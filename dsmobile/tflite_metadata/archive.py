@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from typing import IO
 
+from dsmobile.tflite_metadata.flatbuffer import DamagedError
 from dsmobile.tflite_metadata.values import PackedFile
 
 _MOST_FILES = 100
@@ -65,13 +66,19 @@ def start_of_archive(data: bytes) -> int | None:
     """Where the archive behind a model begins; None where there is none.
 
     Raises:
-        zipfile.BadZipFile: It is damaged.
+        DamagedError: It is damaged.
     """
     source = io.BytesIO(data)
-    if not zipfile.is_zipfile(source):
-        return None
-    with zipfile.ZipFile(source) as archive:
-        return min((entry.header_offset for entry in archive.infolist()), default=archive.start_dir)
+    try:
+        if not zipfile.is_zipfile(source):
+            return None
+        with zipfile.ZipFile(source) as archive:
+            start = min((entry.header_offset for entry in archive.infolist()), default=archive.start_dir)
+    except _FAULTS as error:
+        raise DamagedError(f"the archive at its end: {error}") from error
+    if not 0 <= start <= len(data):
+        raise DamagedError(f"the archive at its end begins at {start}")
+    return start
 
 
 def _text(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, most: int) -> bytes | None:

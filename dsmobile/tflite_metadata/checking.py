@@ -45,7 +45,7 @@ def _changes(written: bytes, start: int, body: bytes, before: ModelFile) -> Iter
     """What is no longer as it was. A reference to the same place in the same bytes leads to the same table, and so does all that this refers to."""
     if start % ALIGNMENT:
         yield f"its bytes begin at {start}, which is no multiple of {ALIGNMENT}"
-    if memoryview(written)[start : start + len(body)] != body:
+    if not written.startswith(body, start):
         yield "its bytes changed"
     model, after = schema.Model, read_model(written)
     if after.root.value(model.VERSION, "I") != before.root.value(model.VERSION, "I"):

@@ -62,7 +62,7 @@ def normalization_of(scale: float, offset: float) -> Normalization:
         offset: Summand.
 
     Returns:
-        The simplest pair of float32 with the smallest error: 0 for the usual scales, else about one step of float32.
+        The simplest pair of float32 with the smallest error: 0 for the usual scales, else a step or two of float32.
     """
     wanted = our_input(scale, offset)
     best: Normalization | None = None

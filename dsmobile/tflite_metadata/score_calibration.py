@@ -20,7 +20,7 @@ def read_score_calibration(path: Path, *, transformation: str = "identity", defa
     """Reads a score calibration.
 
     Args:
-        path: A text file with a line for each class.
+        path: A text file with a line for each class; a line break at its end ends the last line and begins no other.
         transformation: `identity`, `log` or `inverse_logistic`.
         default_score: Of classes with a blank line, and of scores that are not above their `min_score`.
 
@@ -35,7 +35,7 @@ def read_score_calibration(path: Path, *, transformation: str = "identity", defa
         raise DataError(f"score calibration: {path} cannot be read: {error.strerror}", _FORM) from error
     except UnicodeDecodeError as error:
         raise DataError(f"score calibration: {path} is not UTF-8 text", _FORM) from error
-    lines = text.removesuffix("\n").split("\n")  # a blank last line is a class
+    lines = text.removesuffix("\n").split("\n")  # no more than one: a blank last line is a class
     return ScoreCalibration(tuple(_sigmoid(line.strip(), number, path) for number, line in enumerate(lines, 1)), transformation, default_score)
 
 

@@ -5,7 +5,6 @@ Layout: the new root, the list of buffers with one more, the metadata; then the 
 
 from __future__ import annotations
 
-import zipfile
 from typing import Any
 
 from dsmobile.errors import DataError, ModelError
@@ -40,7 +39,7 @@ def with_metadata(model: bytes, metadata: ClassifierMetadata, *, replace: bool =
         before = read_model(model)
         require_movable(before)
         body = _without_archive(model, before, replace=replace)
-    except (DamagedError, zipfile.BadZipFile) as error:
+    except DamagedError as error:
         raise ModelError(f"the TFLite file is damaged: {error}", "export or download it again") from error
     found = next(misfits(before, metadata), None)
     if found:
@@ -72,32 +71,28 @@ def _prefix(model: ModelFile, contents: bytes) -> bytes:
     import flatbuffers
 
     builder = flatbuffers.Builder(len(contents) + 8 * len(model.buffers) + 1024)
-    data = _bytes(builder, contents)
-    name = builder.CreateString(schema.METADATA_NAME)
-    builder.StartObject(1)
-    builder.PrependUOffsetTRelativeSlot(schema.Buffer.DATA, data, 0)
-    buffer = builder.EndObject()
-    builder.StartObject(0)
-    empty = builder.EndObject()
-    builder.StartObject(2)
-    builder.PrependUint32Slot(schema.Entry.BUFFER, len(model.buffers), 0)
-    builder.PrependUOffsetTRelativeSlot(schema.Entry.NAME, name, 0)
-    entry = builder.EndObject()
-    old = {number for name, number, _ in model.entries if name == schema.METADATA_NAME} - model.used
-    kept = [table for name, _, table in model.entries if name != schema.METADATA_NAME]
-    buffers = _references(builder, [*(empty if number in old else -table.place for number, table in enumerate(model.buffers)), buffer])
-    entries = _references(builder, [*(-table.place for table in kept), entry])
+    data, name = _bytes(builder, contents), builder.CreateString(schema.METADATA_NAME)
+    empty, buffer = _table(builder, {}), _table(builder, {schema.Buffer.DATA: data})
+    entry = _table(builder, {schema.Entry.NAME: name}, {schema.Entry.BUFFER: len(model.buffers)})
+    given_up = {number for key, number, _ in model.entries if key == schema.METADATA_NAME} - model.used
+    buffers = [empty if number in given_up else -table.place for number, table in enumerate(model.buffers)]
+    entries = [-table.place for key, _, table in model.entries if key != schema.METADATA_NAME]
     fields = schema.Model
-    builder.StartObject(fields.COUNT)
-    for field in range(fields.COUNT):
-        if field == fields.VERSION:
-            builder.PrependUint32Slot(field, model.root.value(field, "I"), 0)
-        elif field in (fields.BUFFERS, fields.METADATA):
-            builder.PrependUOffsetTRelativeSlot(field, buffers if field == fields.BUFFERS else entries, 0)
-        else:
-            builder.PrependUOffsetTRelativeSlot(field, -model.root.points_to(field), 0)
-    builder.Finish(builder.EndObject(), schema.MODEL_IDENTIFIER)
+    references = {field: -model.root.points_to(field) for field in range(fields.COUNT) if field != fields.VERSION}
+    references[fields.BUFFERS] = _references(builder, [*buffers, buffer])
+    references[fields.METADATA] = _references(builder, [*entries, entry])
+    builder.Finish(_table(builder, references, {fields.VERSION: model.root.value(fields.VERSION, "I")}), schema.MODEL_IDENTIFIER)
     return bytes(builder.Output())
+
+
+def _table(builder: Any, references: dict[int, int], integers: dict[int, int] | None = None) -> int:
+    """A table; a reference to 0 is left out."""
+    builder.StartObject(schema.Model.COUNT)
+    for field, place in references.items():
+        builder.PrependUOffsetTRelativeSlot(field, place, 0)
+    for field, value in (integers or {}).items():
+        builder.PrependUint32Slot(field, value, 0)
+    return int(builder.EndObject())
 
 
 def _references(builder: Any, places: list[int]) -> int:

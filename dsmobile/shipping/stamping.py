@@ -1,0 +1,161 @@
+"""`dsmobile ship metadata`: a copy of a TFLite classifier, ours or a stranger's, that tells its labels and how its images are prepared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from dsmobile.errors import DataError, ModelError
+from dsmobile.exporters.artifact import Manifest, read_manifest, write_manifest
+from dsmobile.files import prepare_folder, refuse_overwriting, sha256, write_bytes
+from dsmobile.labels import read_labels
+from dsmobile.preprocessing import HOW, Preprocessing, parse
+from dsmobile.tflite_metadata.describing import describe_classifier, repeated
+from dsmobile.tflite_metadata.flatbuffer import DamagedError
+from dsmobile.tflite_metadata.model_file import ModelFile, read_model
+from dsmobile.tflite_metadata.score_calibration import read_score_calibration
+from dsmobile.tflite_metadata.writing import LARGEST_BYTES, with_metadata
+
+DEFAULT_OUT = Path("dsmobile-out")
+
+
+@dataclass(frozen=True)
+class StampedFile:
+    """A file that was written.
+
+    Args:
+        path: The file, absolute.
+        sha256: Its hash.
+        model_sha256: The hash of the file that it is a copy of.
+        labels: How many labels it carries.
+        notes: What a person must know.
+    """
+
+    path: Path
+    sha256: str
+    model_sha256: str
+    labels: int
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {
+            "path": str(self.path),
+            "sha256": self.sha256,
+            "model_sha256": self.model_sha256,
+            "labels": self.labels,
+            "notes": list(self.notes),
+        }
+
+
+def stamp_file(
+    model: Path,
+    labels: Path,
+    out: Path | None = None,
+    *,
+    preprocess: str = "",
+    name: str = "",
+    description: str = "",
+    version: str = "",
+    author: str = "",
+    license: str = "",  # noqa: A002
+    score_calibration: Path | None = None,
+    score_transformation: str = "identity",
+    force: bool = False,
+) -> StampedFile:
+    """Writes a copy of a file with TFLite metadata; metadata that it has give way. A copy of a file of ours gets a manifest too.
+
+    Args:
+        model: A `.tflite` classifier of one image.
+        labels: One class a line, in the network's order.
+        out: The file to write; None means `dsmobile-out/NAME`.
+        preprocess: From RGB bytes to the input; needed where no manifest of ours tells it.
+        name: Of the network; empty takes the manifest's or the file's.
+        description: Of the network.
+        version: Of the network.
+        author: Of the network.
+        license: Of the network.
+        score_calibration: A file with `scale,slope,offset` for each class.
+        score_transformation: What comes before the calibration: `identity`, `log` or `inverse_logistic`.
+        force: Replace a file that is already there.
+
+    Raises:
+        ModelError: The file is missing, damaged, or no classifier of one image.
+        DataError: The labels, the preprocessing or the calibration do not fit.
+        OutputError: The file is already there, or cannot be written.
+    """
+    if not model.is_file():
+        raise ModelError(f"{model} is not a file", "give a .tflite file")
+    if model.stat().st_size > LARGEST_BYTES:
+        raise ModelError(f"{model} is larger than 2 GB", "a TFLite file with metadata is smaller")
+    manifest = read_manifest(model)
+    data = model.read_bytes()
+    classes, given = _ends(model, data)
+    names = read_labels(labels, classes)
+    preprocessing = _preprocessing(model, manifest, preprocess)
+    metadata = describe_classifier(
+        preprocessing,
+        names,
+        height=given.shape[1],
+        width=given.shape[2],
+        name=name or (manifest.name if manifest else model.stem),
+        description=description,
+        version=version,
+        author=author,
+        license=license,
+        ends_in_softmax=manifest.ends_in_softmax if manifest else False,
+        score_calibration=read_score_calibration(score_calibration, transformation=score_transformation) if score_calibration else None,
+        input_dtype=given.dtype,
+        input_quantization=given.quantization,
+    )
+    stamped = with_metadata(data, metadata, replace=True)
+    path = out if out is not None else DEFAULT_OUT / model.name
+    path = prepare_folder(path.parent) / path.name
+    refuse_overwriting([path], force=force)
+    write_bytes(path, stamped)
+    digest = sha256(path)
+    if manifest:
+        told = {"labels": len(names), "author": author, "license": license, "normalization_error": metadata.normalization_error}
+        mediapipe = {**manifest.accepted_by.get("mediapipe", {}), "accepted": True, "why": [], "instead": []}
+        write_manifest(
+            path,
+            replace(
+                manifest, file=path.name, sha256=digest, size_bytes=len(stamped), labels=names, metadata=told,
+                accepted_by={**manifest.accepted_by, **({"mediapipe": mediapipe} if manifest.accepted_by else {})},
+            ),
+        )  # fmt: skip
+    return StampedFile(path, digest, sha256(model), len(names), tuple(_notes(names, metadata.normalization_error)))
+
+
+def _ends(path: Path, data: bytes) -> tuple[int, Any]:
+    """How many classes a file tells apart, and its input."""
+    try:
+        model: ModelFile = read_model(data)
+    except DamagedError as error:
+        raise ModelError(f"{path} is no TFLite file, or is damaged: {error}", "give a .tflite file") from error
+    if (len(model.inputs), len(model.outputs)) != (1, 1) or len(model.inputs[0].shape) != 4:
+        raise ModelError(
+            f"{path} has {len(model.inputs)} inputs and {len(model.outputs)} outputs, or its input is no image",
+            "give a classifier with one image as input and one output of scores",
+        )
+    return prod(model.outputs[0].shape), model.inputs[0]
+
+
+def _preprocessing(path: Path, manifest: Manifest | None, preprocess: str) -> Preprocessing:
+    if preprocess:
+        return parse(preprocess)
+    if manifest is None or manifest.preprocessing is None:
+        raise DataError(f"how images become the input of {path} is not known", HOW)
+    return manifest.preprocessing
+
+
+def _notes(labels: tuple[str, ...], error: float) -> list[str]:
+    notes = []
+    twice = repeated(labels)
+    if twice:
+        notes.append(f"{len(twice)} labels stand there more than once, such as {twice[0]!r}: an app cannot tell these classes apart by name")
+    if error:
+        notes.append(f"readers of metadata normalize a byte to within {error:.2g} of what was trained: their scores may differ a little")
+    return notes
