@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import tomllib
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,16 +14,17 @@ import numpy as np
 from dsmobile import __version__
 from dsmobile.labels import read_labels
 from dsmobile.preprocessing import Preprocessing
-from dsmobile.shipping.artifact_check import Shippable, open_shippable
-from dsmobile.shipping.goldens import TOLERANCE_RULE, Golden, Run, golden_files, make_goldens, runtime, tolerance
-from dsmobile.shipping.names import asset_stem, checked_package
+from dsmobile.shipping.apk.card import SUFFIX as CARD_SUFFIX
+from dsmobile.shipping.artifact_check import Shippable, open_runner_of, open_shippable
+from dsmobile.shipping.card import write_card
+from dsmobile.shipping.goldens import TOLERANCE_RULE, Golden, golden_files, make_goldens, runtime
+from dsmobile.shipping.names import asset_stem, catalog_name, checked_package
 from dsmobile.shipping.record import write_module
 from dsmobile.shipping.render import render_folder, template_folder
 
-LITERT_VERSION = "2.3.0"
-MIN_SDK = 24
 ASSETS = "src/main/assets"
-GOLDENS = "src/test/resources/goldens"
+GOLDENS = "src/sharedTest/resources/goldens"
+CATALOG = "gradle/libs.versions.toml"
 DEFAULT_OUT = Path("dsmobile-out") / "android"
 
 
@@ -81,13 +84,17 @@ def ship_android(artifact: Path, labels: Path, package: str, out: Path | None = 
     shippable = open_shippable(artifact)
     names = read_labels(labels, shippable.classes)
     stem = asset_stem(artifact.stem)
-    goldens = make_goldens(shippable, _runner(shippable))
+    goldens = make_goldens(shippable, open_runner_of(shippable))
     files = module_files(shippable, names, package, stem, goldens)
     facts = {
         "dsmobile_version": __version__,
         "package": package,
         "model": f"{ASSETS}/{stem}.tflite",
         "model_sha256": shippable.manifest.sha256,
+        "labels": f"{ASSETS}/{stem}.labels.txt",
+        "card": f"{ASSETS}/{stem}{CARD_SUFFIX}",
+        "goldens": f"{GOLDENS}/index.json",
+        "catalog": catalog_name(package),
     }
     folder = out if out is not None else DEFAULT_OUT / stem
     written = write_module(folder, files, facts, force=force)
@@ -116,34 +123,40 @@ def module_files(shippable: Shippable, labels: tuple[str, ...], package: str, st
     Returns:
         Each file's bytes by its path in the module.
     """
-    model_asset = f"{stem}.tflite"
+    model_asset, labels_asset = f"{stem}.tflite", f"{stem}.labels.txt"
     label_bytes = "".join(f"{label}\n" for label in labels).encode()
+    versions = _versions()
     values = {
         "package": package,
         "gradle_name": package.rpartition(".")[2],
+        "catalog": catalog_name(package),
         "model_asset": model_asset,
-        "labels_sha256": hashlib.sha256(label_bytes).hexdigest(),
-        "litert_version": LITERT_VERSION,
-        "min_sdk": str(MIN_SDK),
+        "labels_asset": labels_asset,
+        "card_asset": f"{stem}{CARD_SUFFIX}",
+        "litert_version": versions["litert"],
+        "min_sdk": versions["minSdk"],
+        "agp_version": versions["agp"],
         "dsmobile_version": __version__,
         "runtime": runtime(),
         "golden_count": str(len(goldens)),
-        "tolerance": f"{tolerance(goldens):.3g}",
         "tolerance_rule": TOLERANCE_RULE,
         **_numbers(shippable),
         **_words(shippable),
     }
-    files = render_folder(template_folder(), values)
+    preprocessing = shippable.preprocessing
+    sections = {"resize": preprocessing.resize is not None, "crop": preprocessing.crop is not None, "grey": preprocessing.colour == "grey"}
+    files = render_folder(template_folder(), values, sections)
     files[f"{ASSETS}/{model_asset}"] = shippable.data
-    files[f"{ASSETS}/labels.txt"] = label_bytes
-    files |= {f"{GOLDENS}/{name}": data for name, data in golden_files(shippable, goldens, model_asset).items()}
+    files[f"{ASSETS}/{labels_asset}"] = label_bytes
+    files[f"{ASSETS}/{stem}{CARD_SUFFIX}"] = write_card(shippable, label_bytes, model_asset, labels_asset, goldens[0])
+    files |= {f"{GOLDENS}/{name}": data for name, data in golden_files(shippable, labels, goldens, model_asset).items()}
     return files
 
 
-def _runner(shippable: Shippable) -> Run:
-    from dsmobile.exporters.runners import open_runner
-
-    return open_runner(shippable.path, inputs=shippable.manifest.inputs, outputs=shippable.manifest.outputs).run
+def _versions() -> dict[str, str]:
+    """The versions in the template's catalog, which stand nowhere else."""
+    versions: dict[str, str] = tomllib.loads((template_folder() / CATALOG).read_text(encoding="utf-8"))["versions"]
+    return versions
 
 
 def _numbers(shippable: Shippable) -> dict[str, str]:
@@ -151,6 +164,7 @@ def _numbers(shippable: Shippable) -> dict[str, str]:
     preprocessing, manifest = shippable.preprocessing, shippable.manifest
     return {
         "model_sha256": hashlib.sha256(shippable.data).hexdigest(),
+        "byte_of_channel": "2 - channel" if preprocessing.colour == "bgr" else "channel",
         "classes": str(int(shippable.classes)),
         "size_bytes": str(len(shippable.data)),
         "score_meaning": "a probability, since the network ends in a softmax"
@@ -161,7 +175,6 @@ def _numbers(shippable: Shippable) -> dict[str, str]:
         "channels": str(preprocessing.channels),
         "colour": preprocessing.colour,
         "resize": str(int(preprocessing.resize or 0)),
-        "crop": "true" if preprocessing.crop is not None else "false",
         "scale": _floats(preprocessing.scale, preprocessing.channels),
         "offset": _floats(preprocessing.offset, preprocessing.channels),
         "preprocessing": _written(preprocessing),
@@ -226,6 +239,9 @@ def _warnings(shippable: Shippable, labels: tuple[str, ...], kept: tuple[str, ..
         warnings.append("the labels differ from those the artifact was exported with: check their order")
     if shippable.manifest.source.get("weights") == "random":
         warnings.append("the artifact's weights are random: its labels mean nothing")
+    twice = sorted(label for label, count in Counter(labels).items() if count > 1)
+    if twice:
+        warnings.append(f"{len(twice)} labels stand on more than one line ({twice[0]!r}, for one): only their index tells such classes apart")
     if kept:
         warnings.append(f"{len(kept)} changed files were kept, and may not fit the files generated now: look at them, or give --force")
     return tuple(warnings)

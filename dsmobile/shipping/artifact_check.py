@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from dsmobile.errors import ModelError
 from dsmobile.exporters.artifact import Manifest, TensorInfo, manifest_path, read_manifest
-from dsmobile.preprocessing import Preprocessing
+from dsmobile.preprocessing import Floats, Preprocessing
 
 _LARGEST_BYTES = 512 << 20
 _PREPROCESS = '--preprocess "resize=256,crop=224,scale=-1..1" (with the sizes and the range that the network was trained with)'
@@ -43,7 +44,8 @@ def open_shippable(path: Path) -> Shippable:
     """Reads an artifact and its manifest, and checks that the module can run it.
 
     Raises:
-        ModelError: It is missing, a stranger's, no TFLite file, takes no images or integers, or answers something else than scores.
+        ModelError: It is missing, a stranger's, no TFLite file, takes no images or integers, answers something else than scores, or is
+            not what its manifest says.
     """
     if not path.is_file():
         raise ModelError(f"{path} is not a file", "give a .tflite file that `dsmobile export` wrote")
@@ -68,7 +70,43 @@ def open_shippable(path: Path) -> Shippable:
     data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != manifest.sha256:
         raise ModelError(f"{path} changed while it was read", "run again when nothing writes to it")
+    _hold_against_the_file(path, manifest)
     return Shippable(path, data, manifest, preprocessing, height, width, classes)
+
+
+def open_runner_of(shippable: Shippable) -> Callable[[Floats], list[Floats]]:
+    """Opens an artifact in LiteRT here.
+
+    Returns:
+        The function that runs it: the input, float32 NHWC, to its outputs.
+    """
+    from dsmobile.exporters.runners import open_runner
+
+    return open_runner(shippable.path, inputs=shippable.manifest.inputs, outputs=shippable.manifest.outputs).run
+
+
+def _hold_against_the_file(path: Path, manifest: Manifest) -> None:
+    """Raises where the file itself is something that no app runs, whatever its manifest says.
+
+    Raises:
+        ModelError: It has operators that LiteRT lacks, sizes that are not fixed, or other ends than its manifest says.
+    """
+    from dsmobile.inspection.inspect import inspect
+
+    again = "export it again with `dsmobile export`"
+    seen = inspect(path)
+    lacking = (*seen.facts.custom_operators, *seen.facts.select_tf_operators)
+    if lacking:
+        raise ModelError(f"{path} needs operators that LiteRT does not have: {', '.join(lacking)[:200]}", f"{again}, which writes none")
+    for what, ends, said in (("input", seen.facts.inputs, manifest.inputs), ("output", seen.facts.outputs, manifest.outputs)):
+        shapes = ", ".join(str(end.shape) for end in ends)
+        if any(end.shape is None or None in end.shape for end in ends):
+            raise ModelError(f"{path}: the {what}'s shape {shapes} is not fixed, and the buffers of an app are", again)
+        if [(end.shape, end.dtype) for end in ends] != [(tensor.shape, tensor.dtype) for tensor in said]:
+            raise ModelError(f"{path} has the {what} {shapes}, but its manifest says {', '.join(str(tensor.shape) for tensor in said)}", again)
+    refused = next((trial for trial in seen.runtimes if not trial.takes), None)
+    if refused is not None:
+        raise ModelError(f"{path}: {refused.runtime} {refused.version} does not take it: {refused.reason}", again)
 
 
 def _image_input(path: Path, manifest: Manifest, preprocessing: Preprocessing) -> tuple[int, int]:

@@ -1,11 +1,14 @@
-"""Golden vectors: synthetic images, what preprocessing makes of them, and what the artifact answers, for tests on another machine."""
+"""Golden vectors: images, what preprocessing makes of them, and what the artifact answers, for tests on another machine.
+
+The images are synthetic, so that anybody can draw them again, or a person's own photographs.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +20,7 @@ from dsmobile.shipping.artifact_check import Shippable
 
 SCHEMA = "dsmobile.goldens/1"
 TOLERANCE_SHARE = 1e-3
-TOLERANCE_RULE = "0.001 of the largest magnitude among the golden outputs"
+TOLERANCE_RULE = "0.001 of the largest magnitude among the golden's own outputs"
 _BEST = 5
 
 Run = Callable[[Floats], list[Floats]]
@@ -32,12 +35,19 @@ class Golden:
         image: RGB bytes, shape (height, width, 3).
         tensor: The network's input, float32, shape (1, height, width, channels).
         outputs: The network's answer, float32, shape (classes,).
+        seed: Which synthetic image it is; None for a photograph.
     """
 
     name: str
     image: Bytes
     tensor: Floats
     outputs: Floats
+    seed: int | None = None
+
+    @property
+    def tolerance(self) -> float:
+        """How far another machine's outputs may lie: `TOLERANCE_RULE`."""
+        return float(np.float32(TOLERANCE_SHARE * float(np.abs(self.outputs).max())))
 
 
 def synthetic_image(height: int, width: int, seed: int) -> Bytes:
@@ -86,7 +96,7 @@ def _fits(artifact: Shippable, height: int, width: int) -> bool:
 
 
 def make_goldens(artifact: Shippable, run: Run) -> tuple[Golden, ...]:
-    """Computes the golden vectors.
+    """Computes the golden vectors of synthetic images.
 
     Args:
         artifact: The artifact.
@@ -101,23 +111,30 @@ def make_goldens(artifact: Shippable, run: Run) -> tuple[Golden, ...]:
             f"{artifact.path}: no image becomes {artifact.height} x {artifact.width} pixels by its preprocessing",
             f'export it again with a crop: --preprocess "...,crop={artifact.height}x{artifact.width},..."',
         )
-    goldens = []
-    for seed, (name, (height, width)) in enumerate(sizes.items()):
-        image = synthetic_image(height, width, seed)
-        tensor = artifact.preprocessing(image)
-        outputs = np.ravel(run(tensor)[0]).astype(np.float32)
-        if outputs.size != artifact.classes or not np.isfinite(outputs).all():
-            raise ModelError(
-                f"{artifact.path} answered {outputs.size} numbers for {artifact.classes} classes, or one that is not finite",
-                "export it again, and look at it with `dsmobile inspect`",
-            )
-        goldens.append(Golden(name, image, tensor, outputs))
-    return tuple(goldens)
+    return tuple(make_golden(artifact, run, name, synthetic_image(*size, seed), seed) for seed, (name, size) in enumerate(sizes.items()))
 
 
-def tolerance(goldens: tuple[Golden, ...]) -> float:
-    """How far another machine's outputs may lie: `TOLERANCE_RULE`."""
-    return float(np.float32(TOLERANCE_SHARE * max(float(np.abs(golden.outputs).max()) for golden in goldens)))
+def make_golden(artifact: Shippable, run: Run, name: str, image: Bytes, seed: int | None = None) -> Golden:
+    """Computes one golden vector.
+
+    Args:
+        artifact: The artifact.
+        run: Runs it.
+        name: What the golden's files are called.
+        image: RGB bytes, shape (height, width, 3).
+        seed: Which synthetic image it is.
+
+    Raises:
+        ModelError: The artifact answers something else than its manifest says.
+    """
+    tensor = artifact.preprocessing(image)
+    outputs = np.ravel(run(tensor)[0]).astype(np.float32)
+    if outputs.size != artifact.classes or not np.isfinite(outputs).all():
+        raise ModelError(
+            f"{artifact.path} answered {outputs.size} numbers for {artifact.classes} classes, or one that is not finite",
+            "export it again, and look at it with `dsmobile inspect`",
+        )
+    return Golden(name, image, tensor, outputs, seed)
 
 
 def runtime() -> str:
@@ -125,13 +142,19 @@ def runtime() -> str:
     return f"ai-edge-litert {importlib.metadata.version('ai-edge-litert')}"
 
 
-def golden_files(artifact: Shippable, goldens: tuple[Golden, ...], model_asset: str) -> dict[str, bytes]:
-    """The goldens as files: RGB bytes, tensors and outputs as little-endian float32, and `index.json`.
+def little_endian(numbers: Floats) -> bytes:
+    """float32 numbers as the files hold them."""
+    return numbers.astype("<f4").tobytes()
+
+
+def golden_files(artifact: Shippable, labels: Sequence[str], goldens: Sequence[Golden], model_file: str) -> dict[str, bytes]:
+    """The goldens as files: RGB bytes, tensors and outputs as little-endian float32, and `index.json`, which describes them.
 
     Args:
         artifact: The artifact.
+        labels: One per class.
         goldens: What to write.
-        model_asset: The model's name in the assets.
+        model_file: The model's file name.
 
     Returns:
         Each file's bytes by its name.
@@ -141,25 +164,37 @@ def golden_files(artifact: Shippable, goldens: tuple[Golden, ...], model_asset: 
     for golden in goldens:
         height, width = golden.image.shape[:2]
         entry: dict[str, object] = {"name": golden.name, "width": width, "height": height}
+        if golden.seed is not None:
+            entry["seed"] = golden.seed
         parts = {
             "rgb": (f"{golden.name}.rgb", golden.image.tobytes()),
-            "tensor": (f"{golden.name}.tensor.f32", golden.tensor.astype("<f4").tobytes()),
-            "outputs": (f"{golden.name}.outputs.f32", golden.outputs.astype("<f4").tobytes()),
+            "tensor": (f"{golden.name}.tensor.f32", little_endian(golden.tensor)),
+            "outputs": (f"{golden.name}.outputs.f32", little_endian(golden.outputs)),
         }
         for key, (name, data) in parts.items():
             files[name] = data
             entry |= {key: name, f"{key}_sha256": hashlib.sha256(data).hexdigest()}
         best = np.argsort(-golden.outputs, kind="stable")[:_BEST]
-        entries.append({**entry, "best": [int(index) for index in best]})
+        top = [{"index": int(index), "label": labels[index], "score": float(golden.outputs[index])} for index in best]
+        entries.append({**entry, "tolerance": golden.tolerance, "top": top})
     index = {
         "schema": SCHEMA,
-        "model": model_asset,
+        "model": model_file,
         "model_sha256": artifact.manifest.sha256,
         "preprocessing": artifact.preprocessing.to_json(),
         "runtime": runtime(),
-        "tensor_shape": [1, artifact.height, artifact.width, artifact.preprocessing.channels],
-        "tolerance": tolerance(goldens),
+        "formats": {
+            "rgb": {"dtype": "uint8", "shape": ["height", "width", 3], "order": "row by row, each pixel red, green, blue"},
+            "tensor": {
+                "dtype": "float32",
+                "byte_order": "little",
+                "shape": [1, artifact.height, artifact.width, artifact.preprocessing.channels],
+            },
+            "outputs": {"dtype": "float32", "byte_order": "little", "shape": [artifact.classes]},
+        },
+        "exactness": "from the RGB bytes to the tensor: bit for bit; outputs and scores: within each golden's tolerance on a CPU",
         "tolerance_rule": TOLERANCE_RULE,
+        "score_is_probability": artifact.manifest.ends_in_softmax,
         "goldens": entries,
     }
     return {"index.json": (json.dumps(index, indent=1, ensure_ascii=False) + "\n").encode(), **files}

@@ -16,6 +16,8 @@ switch synchronized this throw throws transient try void volatile while true fal
 _KOTLIN = """as break class continue do else false for fun if in interface is null object package return super this throw true try typealias
 typeof val var when while"""
 KEYWORDS = frozenset(_JAVA.split()) | frozenset(_KOTLIN.split())
+# Windows keeps these for devices, whatever their ending.
+DEVICE_NAMES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))})
 # Their class loaders and compilers keep these for themselves.
 RESERVED_ROOTS = frozenset({"java", "javax", "kotlin", "android"})
 
@@ -47,6 +49,8 @@ def _problem(package: str) -> str:
             return f"{segment!r} is not a letter followed by letters, digits or underscores"
         if segment in KEYWORDS:
             return f"{segment!r} is a keyword"
+        if segment.lower() in DEVICE_NAMES:
+            return f"{segment!r} is no folder's name on Windows"
     if len(segments) < 2:
         return "it has only one word"
     if segments[0] in RESERVED_ROOTS:
@@ -62,4 +66,16 @@ def asset_stem(name: str) -> str:
     """
     stem = re.sub(r"[^A-Za-z0-9._-]+", "_", name)
     stem = re.sub(r"\.{2,}", ".", stem)[:_LONGEST_ASSET].strip("._-")  # aapt leaves out names that begin with a dot
+    if stem.partition(".")[0].lower() in DEVICE_NAMES:
+        stem = f"model_{stem}"[:_LONGEST_ASSET].rstrip("._-")
     return stem or "model"
+
+
+def catalog_name(package: str) -> str:
+    """The module's version catalog in Gradle, which takes letters and digits only: `com.acme.my_vision` gives `myvisionLibs`.
+
+    Args:
+        package: A checked package.
+    """
+    word = package.rpartition(".")[2].replace("_", "")
+    return f"{word[0].lower()}{word[1:]}Libs"

@@ -85,9 +85,13 @@ def write_module(folder: Path, files: Mapping[str, bytes], facts: Mapping[str, A
 
 def _digest(path: Path) -> str:
     """The file's hash; empty where there is none."""
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder where a file of the module belongs", "move it away, or name another folder with --out")
-    return sha256(path) if path.exists() else ""
+    if not path.exists():
+        return ""
+    if not path.is_file():  # a pipe would be waited for
+        what = "a folder" if path.is_dir() else "no plain file"
+        raise OutputError(f"{path} is {what} where a file of the module belongs", "move it away, or name another folder with --out")
+    with explained(path):
+        return sha256(path)
 
 
 def _remove(folder: Path, name: str) -> None:

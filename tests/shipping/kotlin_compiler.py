@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,14 +40,15 @@ class KotlinCompiler:
         """The standard library's jar."""
         return next(jar for jar in self.jars if jar.name.startswith("kotlin-stdlib-"))
 
-    def compile(self, sources: list[Path], classes: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    def compile(self, sources: list[Path], classes: Path, *options: str, classpath: Sequence[Path] = ()) -> subprocess.CompletedProcess[str]:
         """Compiles sources to class files."""
-        compiler = [self.java, "-Xmx1g", "-cp", os.pathsep.join(map(str, self.jars)), "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler"]
+        quick = ["-Xmx1g", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]  # it lives for seconds
+        compiler = [self.java, *quick, "-cp", os.pathsep.join(map(str, self.jars)), "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler"]
         arguments = [
             "-no-stdlib",
             "-no-reflect",
             "-cp",
-            str(self.stdlib),
+            os.pathsep.join(map(str, [*classpath, self.stdlib])),
             "-jvm-target",
             "11",
             "-d",

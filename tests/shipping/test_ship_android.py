@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 import subprocess
 import sys
+import tomllib
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,7 @@ HOSTILE = [
     "</script>[red]\x1b[31m\x07",
 ]
 NHWC = TensorInfo("input", (1, 32, 32, 3), "float32", layout="nhwc")
+ASSETS = "src/main/assets/tiny-model-float32"
 KOTLIN = "src/main/kotlin/com/acme/vision"
 
 
@@ -42,7 +46,7 @@ def text(folder: Path, name: str) -> str:
 
 
 def constant(source: str, name: str) -> str:
-    (found,) = re.findall(rf"va[lr] {name} = (.*?)(?: //.*)?$", source, re.MULTILINE)
+    (found,) = re.findall(rf"va[lr] {name}(?:: \w+)? = (.*?)(?: //.*)?$", source, re.MULTILINE)
     return str(found)
 
 
@@ -51,9 +55,18 @@ def test_the_module_holds_what_gradle_looks_for(artifact: Any, labels: Path, tmp
     shipped = ship_android(path, labels, "com.acme.vision", tmp_path / "module")
     files = tree(shipped.module)
     assert {str(shipped.module / name) for name in files} == {*map(str, shipped.files), str(shipped.module / "dsmobile-module.json")}
-    wanted = ["build.gradle.kts", "consumer-rules.pro", "README.md", "src/main/AndroidManifest.xml", "src/main/assets/labels.txt"]
-    wanted += [f"{KOTLIN}/{name}.kt" for name in ("Classifier", "Preprocessing", "LabelledScore")]
-    assert {*wanted, "src/test/kotlin/com/acme/vision/GoldenTest.kt", "src/test/resources/goldens/index.json"} <= set(files)
+    wanted = [
+        "build.gradle.kts",
+        "settings.gradle.kts",
+        "gradle/libs.versions.toml",
+        ".github/workflows/android.yml",
+        "consumer-rules.pro",
+        "README.md",
+    ]
+    wanted += ["src/main/AndroidManifest.xml", f"{ASSETS}.labels.txt", f"{ASSETS}.dsmobile.json"]
+    wanted += [f"{KOTLIN}/{name}.kt" for name in ("Classifier", "Preprocessing", "Resampling", "LabelledScore")]
+    wanted += [f"src/{name}.kt" for name in ("test/kotlin/com/acme/vision/GoldenTest", "androidTest/kotlin/com/acme/vision/ClassifierTest")]
+    assert {*wanted, "src/sharedTest/kotlin/com/acme/vision/Goldens.kt", "src/sharedTest/resources/goldens/index.json"} <= set(files)
     assert files["src/main/assets/tiny-model-float32.tflite"] == path.read_bytes()
     assert shipped.model_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     record = json.loads(files["dsmobile-module.json"])
@@ -62,9 +75,55 @@ def test_the_module_holds_what_gradle_looks_for(artifact: Any, labels: Path, tmp
     document = shipped.to_json()
     assert {"module", "files", "kept", "package", "model_sha256"} <= set(document) and Path(document["module"]).is_absolute()
     assert all(Path(name).is_absolute() and Path(name).is_file() for name in document["files"]) and document["kept"] == []
+    assert all(record[key] in files for key in ("model", "labels", "card", "goldens")) and record["catalog"] == "visionLibs"
     gradle = text(shipped.module, "build.gradle.kts")
-    for line in ('namespace = "com.acme.vision"', "minSdk = 24", 'noCompress += "tflite"', '"com.google.ai.edge.litert:litert:2.3.0"'):
+    for line in ('namespace = "com.acme.vision"', 'noCompress += "tflite"', "useLegacyPackaging = false", "api(visionLibs.litert)"):
         assert line in gradle
+
+
+def test_every_version_stands_in_the_catalog_and_every_accessor_leads_to_one(artifact: Any, labels: Path, tmp_path: Path) -> None:
+    module = ship_android(artifact(), labels, "com.acme.my_vision", tmp_path / "module").module
+    catalog = tomllib.loads(text(module, "gradle/libs.versions.toml"))
+    versions, libraries = catalog["versions"], catalog["libraries"]
+    assert versions["minSdk"] == "24" and versions["litert"].split(".")[0] == "2" and int(versions["agp"].split(".")[0]) >= 9
+    assert all(set(entry) == {"module", "version"} and entry["version"]["ref"] in versions for entry in libraries.values())
+    gradle, settings = text(module, "build.gradle.kts"), text(module, "settings.gradle.kts")
+    accessors = set(re.findall(r"myvisionLibs\.([\w.]+)", gradle + text(module, "README.md")))
+    known = {alias.replace("-", ".") for alias in libraries} | {f"versions.{name}.get" for name in versions}
+    assert (
+        {"litert", "litert.gpu", "versions.minSdk.get", "androidx.test.runner"}
+        <= {accessor.removesuffix(".toInt") for accessor in accessors}
+        <= known
+    )
+    assert 'defaultLibrariesExtensionName = "myvisionLibs"' in settings and 'create("myvisionLibs")' in text(module, "README.md")
+    assert not re.search(r'"\d+\.\d+', gradle + settings) and not re.search(r"Sdk = \d", gradle)
+    (line,) = [line for line in text(module, "gradle/libs.versions.toml").splitlines() if line.startswith("agp = ")]
+    assert line.split('"')[1] == versions["agp"]  # as settings.gradle.kts reads it
+
+
+def test_the_workflow_is_yaml_with_github_s_own_places_and_pinned_actions(artifact: Any, labels: Path, tmp_path: Path) -> None:
+    yaml = pytest.importorskip("yaml")
+    words = text(ship_android(artifact(), labels, "com.acme.vision", tmp_path / "module").module, ".github/workflows/android.yml")
+    document = yaml.safe_load(words)
+    steps = [step for job in document["jobs"].values() for step in job["steps"]]
+    assert all(re.fullmatch(r"[\w/-]+@v\d+(\.\d+){0,2}", step["uses"]) for step in steps if "uses" in step)
+    assert {"api-level": 24, "target": "default"} in document["jobs"]["device"]["strategy"]["matrix"]["include"]
+    runs = "\n".join(step.get("run", "") for step in steps)
+    assert "testDebugUnitTest" in runs and "zipalign -c -P 16 -v 4" in runs and "assets/tiny-model-float32.tflite$" in runs
+    assert any("connectedDebugAndroidTest" in step.get("with", {}).get("script", "") for step in steps)
+    assert re.findall(r"\$\{\{ [\w.-]+ \}\}", words)
+
+
+def test_only_the_code_that_runs_is_written(artifact: Any, labels: Path, tmp_path: Path) -> None:
+    def kotlin(preprocess: str | Preprocessing, name: str) -> dict[str, str]:
+        module = ship_android(artifact(preprocess, name=name), labels, "com.acme.vision", tmp_path / name).module
+        return {path.name: path.read_text(encoding="utf-8") for path in (module / KOTLIN).iterdir()}
+
+    resized, cropped = kotlin("resize=40,crop=32,scale=-1..1", "resized"), kotlin(Preprocessing(crop=(32, 32)), "cropped")
+    grey, plain = kotlin("resize=40,crop=32,colour=grey,scale=0..1", "grey"), kotlin(Preprocessing(), "plain")
+    assert "Resampling.kt" in resized and not {"Resampling.kt"} & {*cropped, *plain}
+    assert [("19595" in files["Preprocessing.kt"]) for files in (resized, cropped, grey, plain)] == [False, False, True, False]
+    assert [("val left" in files["Preprocessing.kt"]) for files in (resized, cropped, grey, plain)] == [False, True, False, False]
 
 
 def test_all_text_is_utf8_with_newlines_and_every_place_is_filled(artifact: Any, labels: Path, tmp_path: Path) -> None:
@@ -72,7 +131,7 @@ def test_all_text_is_utf8_with_newlines_and_every_place_is_filled(artifact: Any,
     for name, data in tree(module).items():
         if not name.endswith((".tflite", ".rgb", ".f32")):
             words = data.decode("utf-8")
-            assert "\r" not in words and words.endswith("\n") and "{{" not in words, name
+            assert "\r" not in words and words.endswith("\n") and "{{" not in words.replace("${{", ""), name
             assert str(tmp_path) not in words and "secret" not in words, name
     assert "android" not in re.sub("Android", "", text(module, f"{KOTLIN}/Preprocessing.kt"))
 
@@ -100,9 +159,9 @@ def test_kotlins_constants_are_the_manifests_numbers(artifact: Any, labels: Path
     height, width = preprocessing.crop or (32, 32)
     assert [int(constant(source, f"INPUT_{side}")) for side in ("HEIGHT", "WIDTH")] == [height, width]
     assert int(constant(source, "CHANNELS")) == preprocessing.channels
-    assert constant(source, "COLOUR") == f'"{preprocessing.colour}"'
-    assert int(constant(source, "RESIZE")) == (preprocessing.resize or 0)
-    assert constant(source, "CROP") == ("true" if preprocessing.crop else "false")
+    assert ("RESIZE" in source) == (preprocessing.resize is not None)
+    assert preprocessing.resize is None or int(constant(source, "RESIZE")) == preprocessing.resize
+    assert ("2 - channel" in source) == (preprocessing.colour == "bgr")
     for name, values in (("SCALE", preprocessing.scale), ("OFFSET", preprocessing.offset)):
         literals = constant(source, name).removeprefix("floatArrayOf(").removesuffix(")").split(", ")
         assert all(re.fullmatch(r"-?\d+(\.\d+)?(e[+-]?\d+)?f", literal) for literal in literals)
@@ -115,14 +174,32 @@ def test_labels_stay_in_their_file(artifact: Any, tmp_path: Path) -> None:
     path = tmp_path / "hostile.txt"
     path.write_text("\n".join(HOSTILE) + "\n\n", encoding="utf-8")
     module = ship_android(artifact(), path, "com.acme.vision", tmp_path / "module").module
-    assert text(module, "src/main/assets/labels.txt") == "".join(f"{label}\n" for label in HOSTILE)
-    data = (module / "src/main/assets/labels.txt").read_bytes()
-    assert constant(text(module, f"{KOTLIN}/Classifier.kt"), "LABELS_SHA256") == f'"{hashlib.sha256(data).hexdigest()}"'
+    assert text(module, f"{ASSETS}.labels.txt") == "".join(f"{label}\n" for label in HOSTILE)
     plain = tmp_path / "plain.txt"
     plain.write_text("".join(f"{index}\n" for index in range(7)), encoding="utf-8")
     other = tree(ship_android(artifact(), plain, "com.acme.vision", tmp_path / "other").module)
     differing = {name for name, content in tree(module).items() if content != other[name]}
-    assert differing == {"src/main/assets/labels.txt", f"{KOTLIN}/Classifier.kt", "dsmobile-module.json"}
+    data = {
+        "src/sharedTest/resources/goldens/index.json",
+        f"{ASSETS}.dsmobile.json",
+        "dsmobile-module.json",
+    }  # no code reads a label from these but tests
+    assert differing == {f"{ASSETS}.labels.txt", *data}
+
+
+def test_labels_that_cannot_be_told_apart_are_named(artifact: Any, tmp_path: Path) -> None:
+    path = tmp_path / "twice.txt"
+    path.write_text("crane\nmaillot\ncrane\nmaillot\na\nb\nc\n", encoding="utf-8")  # as in ImageNet's own list
+    (warning,) = ship_android(artifact(), path, "com.acme.vision", tmp_path / "module").warnings
+    assert "2 labels stand on more than one line" in warning and "'crane'" in warning
+
+
+@pytest.mark.parametrize("data", [b"", b"\n\n", b"a\n\nb\nc\nd\ne\nf\n", b"caf\xe9\n" * 7, b"\xff\xfea\x00\n\x00"])
+def test_labels_that_are_none_are_refused(artifact: Any, tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "labels.txt").write_bytes(data)
+    with pytest.raises(DataError) as caught:
+        ship_android(artifact(), tmp_path / "labels.txt", "com.acme.vision", tmp_path / "module")
+    assert caught.value.exit_code == 3 and caught.value.advice and not (tmp_path / "module").exists()
 
 
 def test_a_hostile_manifest_and_file_name_stay_words(artifact: Any, labels: Path, tmp_path: Path) -> None:
@@ -157,7 +234,7 @@ def test_a_hostile_manifest_and_file_name_stay_words(artifact: Any, labels: Path
         ({"inputs": (replace(NHWC, shape=(1, 3, 32, 32)),)}, ModelError, "layout is nhwc"),
         ({"inputs": (replace(NHWC, shape=(1, 31, 32, 3)),)}, ModelError, "--preprocess"),
         ({"outputs": (TensorInfo("output", (1, 4, 4, 7), "float32"),)}, ModelError, "classifier"),
-        ({"outputs": (TensorInfo("output", (1, 8), "float32"),)}, DataError, "one line per class"),
+        ({"outputs": (TensorInfo("output", (1, 8), "float32"),)}, ModelError, "export it again"),
         ({"preprocessing": Preprocessing(resize=40, crop=(32, 32), layout="nchw")}, ModelError, "layout is nhwc"),
         ({"preprocessing": Preprocessing(resize=40, crop=(32, 32), scale=(1e300,))}, ModelError, "--preprocess"),
         ({"preprocessing": Preprocessing(resize=40, crop=(32, 32), colour="grey")}, ModelError, "colour"),
@@ -175,6 +252,61 @@ def test_what_cannot_be_shipped_is_refused_with_a_way_out(
         ship_android(path, labels, "com.acme.vision", tmp_path / "module")
     assert caught.value.exit_code == 3 and words in caught.value.advice
     assert not (tmp_path / "module").exists()
+
+
+def adopt(path: Path, data: bytes, **fields: Any) -> None:
+    """Puts other bytes into an artifact, and lets its manifest say that they are ours."""
+    manifest = read_manifest(path)
+    assert manifest is not None
+    path.write_bytes(data)
+    write_manifest(path, replace(manifest, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data), **fields))
+
+
+def converted(network: Any, *shapes: tuple[int | None, ...], custom: bool = False) -> bytes:
+    import tensorflow as tf
+
+    function = tf.function(network, input_signature=[tf.TensorSpec(shape, tf.float32) for shape in shapes])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()])
+    converter.allow_custom_ops = custom
+    data: bytes = converter.convert()
+    return data
+
+
+def test_what_the_file_itself_says_counts_and_not_its_manifest(artifact: Any, labels: Path, tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    weights = tf.ones((3, 7))
+    networks = {
+        "shape .* is not fixed": converted(lambda x: tf.reduce_mean(x, [1, 2]) @ weights, (None, 32, 32, 3)),
+        "has the input .*, but its manifest says": converted(lambda x, y: tf.reduce_mean(x + y, [1, 2]) @ weights, (1, 32, 32, 3), (1, 32, 32, 3)),
+        "has the output": converted(lambda x: tf.reduce_mean(x, [1, 2]) @ tf.ones((3, 5)), (1, 32, 32, 3)),
+        "needs operators that LiteRT does not have: .*Acosh": converted(
+            lambda x: tf.reduce_mean(tf.acosh(x), [1, 2]) @ weights, (1, 32, 32, 3), custom=True
+        ),
+    }
+    for words, data in networks.items():
+        path = artifact()
+        adopt(path, data)
+        with pytest.raises(ModelError, match=words) as caught:
+            ship_android(path, labels, "com.acme.vision", tmp_path / "module")
+        assert "dsmobile export" in caught.value.advice
+    adopt(path, artifact().read_bytes()[:-200])
+    with pytest.raises(ModelError, match="is cut short or damaged"):
+        ship_android(path, labels, "com.acme.vision", tmp_path / "module")
+    assert not (tmp_path / "module").exists()
+
+
+def test_an_artifact_that_carries_metadata_is_shipped_byte_for_byte(artifact: Any, labels: Path, tmp_path: Path) -> None:
+    """What TFLite's metadata puts behind the network: a ZIP archive with the labels."""
+    path = artifact()
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr("labels.txt", labels.read_text(encoding="utf-8"))
+    adopt(path, path.read_bytes() + archive.getvalue())
+    shipped = ship_android(path, labels, "com.acme.vision", tmp_path / "module")
+    data = (shipped.module / f"{ASSETS}.tflite").read_bytes()
+    assert data == path.read_bytes() and hashlib.sha256(data).hexdigest() == shipped.model_sha256
+    assert json.loads(text(shipped.module, f"{ASSETS}.dsmobile.json"))["sha256"] == shipped.model_sha256
 
 
 def test_a_strangers_file_is_refused(artifact: Any, labels: Path, tmp_path: Path) -> None:
@@ -235,15 +367,30 @@ def test_people_can_edit_the_template(tmp_path: Path) -> None:
     (tmp_path / "src/PACKAGE/Mine.kt").write_text('package {{package}}\nval x = "$y ${z} {{ package }}"\n', encoding="utf-8")
     (tmp_path / ".Mine.kt.swp").write_bytes(b"\xff")
     (tmp_path / "Mine.kt~").write_bytes(b"\xff")
-    files = render.render_folder(tmp_path, {"package": "com.acme.vision"})
-    assert files == {"src/com/acme/vision/Mine.kt": b'package com.acme.vision\nval x = "$y ${z} com.acme.vision"\n'}
+    (tmp_path / ".github").mkdir()
+    (tmp_path / ".github/a.yml").write_text("run: ${{ env.X }}\n", encoding="utf-8")
+    (tmp_path / "None.kt").write_text("{{#crop}}\nval crop\n{{/crop}}\n", encoding="utf-8")
+    sections = "a\n  {{#resize}}\nb\n{{#crop}}\nc\n{{/crop}}\n{{^crop}}\nd\n{{/crop}}\n  {{/resize}}\n{{^resize}}\ne\n{{/resize}}\nf\n"
+    (tmp_path / "Some.kt").write_text(sections, encoding="utf-8")
+    values, flags = {"package": "com.acme.vision"}, {"resize": True, "crop": False}
+    assert render.render_folder(tmp_path, values, flags) == {
+        ".github/a.yml": b"run: ${{ env.X }}\n",
+        "Some.kt": b"a\nb\nd\nf\n",
+        "src/com/acme/vision/Mine.kt": b'package com.acme.vision\nval x = "$y ${z} com.acme.vision"\n',
+    }
     (tmp_path / "Wrong.kt").write_text("\n{{pakage}}\n", encoding="utf-8")
     with pytest.raises(SpecError, match=r"Wrong\.kt, line 2: \{\{pakage\}\} is not known") as caught:
-        render.render_folder(tmp_path, {"package": "com.acme.vision"})
+        render.render_folder(tmp_path, values, flags)
     assert "Did you mean package?" in caught.value.advice
+    (tmp_path / "Wrong.kt").write_text("{{#crop}}\nx {{/crop}}\n", encoding="utf-8")
+    with pytest.raises(SpecError, match=r"\{\{#crop\}\} stands alone"):
+        render.render_folder(tmp_path, values, flags)
+    (tmp_path / "Wrong.kt").write_text("\n{{#crops}}\n{{/crops}}\n", encoding="utf-8")
+    with pytest.raises(SpecError, match=r"Wrong\.kt, line 2: \{\{#crops\}\} is not known"):
+        render.render_folder(tmp_path, values, flags)
     (tmp_path / "Wrong.kt").write_bytes(b"\xff\xfe")
     with pytest.raises(SpecError, match="cannot be read"):
-        render.render_folder(tmp_path, {"package": "com.acme.vision"})
+        render.render_folder(tmp_path, values, flags)
 
 
 def test_the_default_folder_has_the_artifacts_name(artifact: Any, labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

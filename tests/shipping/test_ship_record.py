@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,33 @@ def test_a_file_where_the_folder_should_be_and_a_folder_where_a_file_should_be(t
     (tmp_path / "m/a.txt").mkdir(parents=True)
     with pytest.raises(OutputError, match="is a folder where a file"):
         write(tmp_path / "m", FIRST, force=True)
+
+
+def test_a_pipe_where_a_file_should_be_is_not_waited_for(tmp_path: Path) -> None:
+    write(tmp_path / "m", FIRST)
+    (tmp_path / "m/a.txt").unlink()
+    os.mkfifo(tmp_path / "m/a.txt")
+    for force in (False, True):
+        with pytest.raises(OutputError, match="is no plain file"):
+            write(tmp_path / "m", SECOND, force=force)
+
+
+def test_a_module_behind_a_link_is_written_where_the_link_leads(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real", target_is_directory=True)
+    write(tmp_path / "link", FIRST)
+    assert read(tmp_path / "real") == FIRST and (tmp_path / "link").is_symlink()
+    (tmp_path / "nowhere").symlink_to("missing", target_is_directory=True)
+    with pytest.raises(OutputError, match="is not a folder"):
+        write(tmp_path / "nowhere", FIRST)
+
+
+def test_a_persons_link_is_kept_and_force_never_writes_through_it(tmp_path: Path) -> None:
+    module, mine = tmp_path / "m", tmp_path / "mine.txt"
+    write(module, FIRST)
+    mine.write_bytes(b"mine")
+    (module / "a.txt").unlink()
+    (module / "a.txt").symlink_to(mine)
+    assert write(module, SECOND).kept == ("a.txt",)
+    assert write(module, SECOND, force=True).kept == ()
+    assert mine.read_bytes() == b"mine" and (module / "a.txt").read_bytes() == SECOND["a.txt"]

@@ -1,20 +1,15 @@
-// An Android library: one image classifier on LiteRT. Include it as README.md says.
+// An Android library: one image classifier on LiteRT. README.md says how an app includes it.
 plugins {
-    id("com.android.library")
-}
-
-// From version 9 on, the Android Gradle plugin brings Kotlin along.
-check(extensions.findByName("kotlin") != null) {
-    "$path: Kotlin is missing. With an Android Gradle plugin below 9, add id(\"org.jetbrains.kotlin.android\") to the plugins above " +
-        "and set its JVM target to 11; from 9 on, remove android.builtInKotlin=false."
+    id("com.android.library") // in an app, of the app's version; alone, of the catalog's
 }
 
 android {
     namespace = "{{package}}"
-    compileSdk = 36
+    compileSdk = {{catalog}}.versions.compileSdk.get().toInt()
 
     defaultConfig {
-        minSdk = {{min_sdk}} // of the LiteRT AAR
+        minSdk = {{catalog}}.versions.minSdk.get().toInt()
+        testInstrumentationRunner = "androidx.test.runner.AndroidJUnitRunner"
         consumerProguardFiles("consumer-rules.pro")
     }
 
@@ -24,12 +19,30 @@ android {
     }
 
     androidResources {
-        noCompress += "tflite" // for this module's own test APK; the app's build file needs the same line
+        noCompress += "tflite" // LiteRT maps the network into memory as it lies in the APK
+    }
+
+    packaging {
+        jniLibs.useLegacyPackaging = false // native libraries lie uncompressed, on boundaries of 16 KB
+    }
+
+    // The goldens and what reads them, for the tests on the JVM and those on a device.
+    sourceSets {
+        for (tests in listOf("test", "androidTest")) {
+            getByName(tests) {
+                kotlin.directories += "src/sharedTest/kotlin"
+                resources.directories += "src/sharedTest/resources"
+            }
+        }
     }
 }
 
 dependencies {
-    // On the GPU: also com.google.ai.edge.litert:litert-gpu:{{litert_version}}; without it Accelerator.GPU throws.
-    api("com.google.ai.edge.litert:litert:{{litert_version}}")
-    testImplementation("junit:junit:4.13.2")
+    api({{catalog}}.litert)
+
+    testImplementation({{catalog}}.junit)
+    testImplementation({{catalog}}.json) // Android has its own
+
+    androidTestImplementation({{catalog}}.junit)
+    androidTestImplementation({{catalog}}.androidx.test.runner)
 }

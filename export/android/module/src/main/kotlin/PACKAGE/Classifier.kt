@@ -1,43 +1,59 @@
 package {{package}}
 
 import android.content.res.AssetManager
+import android.graphics.Bitmap
 import com.google.ai.edge.litert.Accelerator
 import com.google.ai.edge.litert.CompiledModel
+import com.google.ai.edge.litert.Environment
+import com.google.ai.edge.litert.LiteRtException
 import com.google.ai.edge.litert.TensorBuffer
-import java.security.MessageDigest
 
 /**
  * Labels images with the network in `assets/{{model_asset}}`.
  *
- * Opening compiles the network: do it once, off the main thread, and close it at the end. The buffers are reused from image to image,
- * so one instance serves one thread at a time.
+ * Opening compiles the network: do it once, off the main thread, and [close] it at the end. Images must be upright
+ * and whole: [Preprocessing] makes the network's input of them. All buffers are reused from image to image; calls from
+ * several threads wait for each other, and so does [close].
  *
  * @param assets of the app: `context.assets`.
- * @property requestedAccelerator what LiteRT was asked for, and all it was asked for: no second choice is given, so that nothing runs
- *   elsewhere unnoticed. [Accelerator.GPU] needs the artifact `litert-gpu` in the app, else opening throws.
- * @throws com.google.ai.edge.litert.LiteRtException where LiteRT cannot open the network on that accelerator.
- * @throws IllegalStateException where the app's `labels.txt` is another one.
+ * @property accelerator what runs every operation of the network: [Accelerator.CPU] or [Accelerator.GPU]. LiteRT is
+ *   asked for this one alone, and then refuses to open a network of which it would have to run a part elsewhere. The
+ *   GPU needs the artifact `litert-gpu` in the app.
+ * @throws IllegalArgumentException for another accelerator: LiteRT adds the CPU to the NPU and does not say which ran.
+ * @throws LiteRtException where LiteRT cannot run the network on that accelerator.
+ * @throws IllegalStateException where the labels in the app's assets are not this network's.
  */
-class Classifier(assets: AssetManager, val requestedAccelerator: Accelerator = Accelerator.CPU) : AutoCloseable {
+public class Classifier(
+    assets: AssetManager,
+    public val accelerator: Accelerator = Accelerator.CPU,
+) : AutoCloseable {
 
     /** One label per class, in the network's order. */
-    val labels: List<String> = readLabels(assets)
+    public val labels: List<String> = assets.open(LABELS_ASSET).bufferedReader().useLines { it.toList() }
 
     private val preprocessing = Preprocessing()
-    private val model: CompiledModel = CompiledModel.create(assets, MODEL_ASSET, CompiledModel.Options(requestedAccelerator))
+    private val opened = mutableListOf<AutoCloseable>() // in this order; closed in the opposite one
+    private val model: CompiledModel
     private val inputs: List<TensorBuffer>
     private val outputs: List<TensorBuffer>
+    private var argb = IntArray(0)
 
     init {
-        val opened = mutableListOf<AutoCloseable>(model)
+        require(accelerator == Accelerator.CPU || accelerator == Accelerator.GPU) {
+            "whether all would run on $accelerator cannot be known"
+        }
+        check(labels.size == CLASSES) { "$LABELS_ASSET has ${labels.size} lines for $CLASSES classes" }
         try {
+            val environment = Environment.create()
+            opened += environment
+            model = CompiledModel.create(assets, MODEL_ASSET, CompiledModel.Options(accelerator), environment)
+            opened += model
             inputs = model.createInputBuffers()
             opened += inputs
             outputs = model.createOutputBuffers()
             opened += outputs
-            check(inputs.size == 1 && outputs.size == 1) { "$MODEL_ASSET has ${inputs.size} inputs and ${outputs.size} outputs" }
         } catch (failure: Throwable) {
-            opened.asReversed().forEach(AutoCloseable::close)
+            close()
             throw failure
         }
     }
@@ -45,68 +61,75 @@ class Classifier(assets: AssetManager, val requestedAccelerator: Accelerator = A
     /**
      * The likeliest classes of an image, best first; of equal scores, the lower index.
      *
-     * @param rgb three bytes a pixel, row by row, upright; `3 * width * height` of them.
+     * @param bitmap of any configuration; colours are read as sRGB, and transparency is ignored.
      * @param count how many classes at most.
+     * @throws IllegalStateException after [close].
      */
-    fun classify(rgb: ByteArray, width: Int, height: Int, count: Int = 5): List<LabelledScore> =
-        largestScores(scores(rgb, width, height), labels, count)
+    public fun classify(bitmap: Bitmap, count: Int = 5): List<LabelledScore> =
+        largestScores(scores(bitmap), labels, count)
 
     /**
      * The likeliest classes of an image, best first; of equal scores, the lower index.
      *
-     * @param argb one Int a pixel, row by row, upright, as `Bitmap.getPixels` gives them; alpha is ignored.
+     * @param rgb three bytes a pixel, row by row.
      * @param count how many classes at most.
+     * @throws IllegalStateException after [close].
      */
-    fun classify(argb: IntArray, width: Int, height: Int, count: Int = 5): List<LabelledScore> =
-        largestScores(scores(argb, width, height), labels, count)
+    public fun classify(rgb: ByteArray, width: Int, height: Int, count: Int = 5): List<LabelledScore> =
+        largestScores(scores(rgb, width, height), labels, count)
 
     /** What the network answers, one number per class: {{score_meaning}}. */
-    fun scores(rgb: ByteArray, width: Int, height: Int): FloatArray = run(preprocessing.tensor(rgb, width, height))
+    @Synchronized
+    public fun scores(bitmap: Bitmap): FloatArray {
+        val readable =
+            if (bitmap.config == Bitmap.Config.ARGB_8888) bitmap
+            else checkNotNull(bitmap.copy(Bitmap.Config.ARGB_8888, false)) { "the bitmap cannot be copied" }
+        if (argb.size != bitmap.width * bitmap.height) argb = IntArray(bitmap.width * bitmap.height)
+        readable.getPixels(argb, 0, bitmap.width, 0, 0, bitmap.width, bitmap.height)
+        if (readable !== bitmap) readable.recycle()
+        return run(preprocessing.tensor(argb, bitmap.width, bitmap.height))
+    }
 
     /** What the network answers, one number per class: {{score_meaning}}. */
-    fun scores(argb: IntArray, width: Int, height: Int): FloatArray = run(preprocessing.tensor(argb, width, height))
+    @Synchronized
+    public fun scores(rgb: ByteArray, width: Int, height: Int): FloatArray =
+        run(preprocessing.tensor(rgb, width, height))
 
     private fun run(tensor: FloatArray): FloatArray {
+        check(opened.isNotEmpty()) { "this Classifier was closed" }
         inputs.single().writeFloat(tensor)
         model.run(inputs, outputs)
-        val scores = outputs.single().readFloat()
-        check(scores.size == CLASSES) { "$MODEL_ASSET answered ${scores.size} numbers for $CLASSES classes" }
-        return scores
+        return outputs.single().readFloat()
     }
 
-    /** Gives back the buffers and the network; closing twice does no harm. */
+    /** Gives back everything that was opened; closing twice does no harm. */
+    @Synchronized
     override fun close() {
-        outputs.forEach(AutoCloseable::close)
-        inputs.forEach(AutoCloseable::close)
-        model.close()
+        opened.asReversed().forEach(AutoCloseable::close)
+        opened.clear()
     }
 
-    companion object {
+    public companion object {
         /** The network's file in the assets. */
-        const val MODEL_ASSET = "{{model_asset}}"
-
-        /** The SHA-256 that file had when this module was generated. */
-        const val MODEL_SHA256 = "{{model_sha256}}"
+        public const val MODEL_ASSET: String = "{{model_asset}}"
 
         /** The labels' file in the assets: UTF-8, one class a line. */
-        const val LABELS_ASSET = "labels.txt"
-
-        /** The SHA-256 of that file. Edited it (a translation, say)? Put its new hash here. */
-        const val LABELS_SHA256 = "{{labels_sha256}}"
+        public const val LABELS_ASSET: String = "{{labels_asset}}"
 
         /** How many classes the network tells apart. */
-        const val CLASSES = {{classes}}
+        public const val CLASSES: Int = {{classes}}
 
-        private fun readLabels(assets: AssetManager): List<String> {
-            val bytes = assets.open(LABELS_ASSET).use { it.readBytes() }
-            val hash = MessageDigest.getInstance("SHA-256").digest(bytes).joinToString("") { "%02x".format(it) }
-            check(hash == LABELS_SHA256) {
-                "$LABELS_ASSET in the app is not the file this module was generated with: " +
-                    "another module ships one of the same name, or it was edited and LABELS_SHA256 was not"
+        /**
+         * Opens the network on the GPU or, where LiteRT refuses that, on the CPU; [accelerator] says which.
+         *
+         * @param refused hears why it is not the GPU.
+         */
+        public fun onGpuOrCpu(assets: AssetManager, refused: (LiteRtException) -> Unit): Classifier =
+            try {
+                Classifier(assets, Accelerator.GPU)
+            } catch (reason: LiteRtException) {
+                refused(reason)
+                Classifier(assets, Accelerator.CPU)
             }
-            val labels = bytes.decodeToString().removeSuffix("\n").split("\n")
-            check(labels.size == CLASSES) { "$LABELS_ASSET has ${labels.size} lines for $CLASSES classes" }
-            return labels
-        }
     }
 }

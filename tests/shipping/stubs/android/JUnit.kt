@@ -1,4 +1,4 @@
-// JUnit 4's names with the overloads among which Kotlin has to choose.
+// JUnit 4.13's names with the overloads among which Kotlin has to choose.
 package org.junit
 
 annotation class Test
@@ -23,4 +23,23 @@ object Assert {
     @JvmStatic fun assertEquals(expected: Double, actual: Double, delta: Double) = assertTrue("$delta", kotlin.math.abs(expected - actual) <= delta)
 
     @JvmStatic fun assertEquals(expected: Float, actual: Float, delta: Float) = assertTrue("$delta", kotlin.math.abs(expected - actual) <= delta)
+
+    @JvmStatic fun assertArrayEquals(expecteds: FloatArray, actuals: FloatArray, delta: Float) = assertArrayEquals("", expecteds, actuals, delta)
+
+    @JvmStatic fun assertArrayEquals(message: String, expecteds: FloatArray, actuals: FloatArray, delta: Float) {
+        assertEquals("$message: how many", expecteds.size, actuals.size)
+        for (at in expecteds.indices) {
+            assertTrue("$message: number $at is ${actuals[at]}, not ${expecteds[at]}", kotlin.math.abs(expecteds[at] - actuals[at]) <= delta)
+        }
+    }
+
+    /** `org.junit.function.ThrowingRunnable`. */
+    fun interface Runs {
+        fun run()
+    }
+
+    @JvmStatic fun <T : Throwable> assertThrows(expectedThrowable: Class<T>, runnable: Runs): T {
+        val thrown = runCatching { runnable.run() }.exceptionOrNull() ?: throw AssertionError("nothing was thrown")
+        return expectedThrowable.cast(thrown)
+    }
 }
