@@ -36,7 +36,8 @@ test-devices-short: $(STAMP)
 test-browser: $(STAMP)
 	$(PYTEST) -m browser
 
-# The Android module with a real Kotlin compiler: needs a Java (scripts/setup-system); the compiler comes from pip, pinned and cached.
+# What is shipped, by those who take it: the Kotlin compiler, MediaPipe, TFLite Micro (pip, pinned and cached), LiteRT.js and MediaPipe Web in Chromium
+# (npm, pinned and cached), packages of apps by the tools that Android has for them: needs scripts/setup-system.
 test-ship: $(STAMP)
 	$(PYTEST) -m ship
 
