@@ -15,10 +15,10 @@ VERBS = {
     "evaluate": "Top-1 and top-5 of files on images or arrays, with an interval; what they lose against a reference.",
     "inspect": "What is inside anybody's model file: inputs, operators, MACs, weights, quantization, and which runtime here takes it.",
     "doctor": "Where and why quantization lost accuracy, layer by layer on real data, and what to do.",
-    "bench": "Measure files on this machine or on another one over SSH: latency, and the speed-up of each pair, with intervals.",
+    "bench": "Measure files here, over SSH or on a phone: latency, and the speed-up of each pair, with intervals.",
     "compare": "Two results side by side, where they were measured alike.",
     "report": "Turn results into one HTML page, Markdown, CSV or JSON.",
-    "ship": "Hand a .tflite to an Android project: module, labels, golden vectors, the Kotlin that preprocesses alike.",
+    "ship": "Hand a network to an app: an Android module, golden vectors, TFLite metadata; check the app's package.",
     "devices": "What can be measured on, and how to address it.",
 }
 _GROUPS = ("models", "ship", "devices")

@@ -1,4 +1,4 @@
-"""`dsmobile ship`: hand an artifact to a mobile developer."""
+"""`dsmobile ship`: hand an artifact to whoever builds an app, and look into what was built."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,10 @@ import pytest
 from tiny_models import linear_tflite
 
 from dsmobile.inspection.tflite_file import read_tflite
+from dsmobile.preprocessing import parse
+from dsmobile.tflite_metadata.describing import describe_classifier
+from dsmobile.tflite_metadata.values import ScoreCalibration, Sigmoid
+from dsmobile.tflite_metadata.writing import with_metadata
 
 
 def table(builder: Any, fields: dict[int, tuple[str, Any]]) -> int:
@@ -83,6 +88,54 @@ def test_damaged_metadata_spoils_nothing_else(write, contents: bytes) -> None:
     assert facts.macs is not None
     assert facts.macs.count == 36
     assert any("metadata is damaged" in note for note in facts.notes)
+
+
+def described(path: Path, **more: Any) -> Path:
+    """The model with everything that our own writer can say."""
+    calibration = ScoreCalibration((Sigmoid(1, 2, 3), None, None), "log", 0.25)
+    options: dict[str, Any] = {"name": "Bird net", "version": "2", "author": "A. Bird", "license": "MIT", "score_calibration": calibration} | more
+    preprocessing = parse("resize=2,scale=-1..1")
+    metadata = describe_classifier(preprocessing, ("crow", "finch", "[red]wren"), height=2, width=2, ends_in_softmax=True, **options)
+    linear_tflite(path, np.zeros((12, 3), np.float32), (1, 2, 2, 3))
+    path.write_bytes(with_metadata(path.read_bytes(), metadata))
+    return path
+
+
+def test_what_we_wrote(tmp_path: Path) -> None:
+    found = read_tflite(described(tmp_path / "m.tflite")).metadata
+    assert found["model"] == {"name": "Bird net", "version": "2", "author": "A. Bird", "license": "MIT", "min_parser_version": "1.0.0"}
+    (image,), (scores,) = found["inputs"], found["outputs"]
+    assert image.items() >= {"mean": [127.5], "std": [127.5], "min": [-1.0], "max": [1.0], "size": [2, 2], "colour_space": "rgb"}.items()
+    assert scores.items() >= {"min": [0.0], "max": [1.0], "files": ["labels.txt", "score_calibration.txt"]}.items()
+    assert scores["score_calibration"] == {"transformation": "log", "default_score": 0.25}
+    assert found["labels"] == {"count": 3, "first": ["crow", "finch", "[red]wren"]}
+    assert [file["lines"] for file in found["files"]] == [3, 2]  # the last two classes have no sigmoid: one line break, nothing behind it
+
+
+def test_numbers_that_json_does_not_know_are_left_out(tmp_path: Path) -> None:
+    path = described(tmp_path / "m.tflite")
+    data = bytearray(path.read_bytes())
+    for value in (np.float32(127.5), np.float32(0.25)):
+        at = data.index(value.tobytes())
+        data[at : at + 4] = np.float32("nan").tobytes()
+    path.write_bytes(data)
+    facts = read_tflite(path)
+    assert "nan" not in json.dumps(facts.metadata).lower().replace("finch", "")
+    assert any("not finite" in note for note in facts.notes)
+    assert facts.metadata["labels"]["count"] == 3
+
+
+def test_packed_files_that_are_damaged_inside(tmp_path: Path) -> None:
+    path = linear_tflite(tmp_path / "m.tflite", np.zeros((12, 3), np.float32), (1, 2, 2, 3))
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("labels.txt", "crow\nfinch\n" * 1000)
+    data = bytearray(path.read_bytes())
+    at = data.rindex(b"labels.txt", 0, data.rindex(b"PK\x01\x02")) + len("labels.txt")
+    data[at : at + 8] = b"\xff" * 8
+    path.write_bytes(data)
+    facts = read_tflite(path)
+    assert facts.macs is not None
+    assert any("archive" in note for note in facts.notes)
 
 
 def test_a_damaged_archive_spoils_nothing_else(write) -> None:
