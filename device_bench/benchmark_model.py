@@ -1,60 +1,59 @@
 """What the two native tools called `benchmark_model` print, as numbers.
 
 TensorFlow Lite's prints microseconds, LiteRT's (on its CompiledModel) milliseconds, and so does LiteRT's Python script `litert-benchmark`:
-which of them spoke shows in the words. Neither prints single inferences. Lines may carry the prefix of a logger.
+which of them spoke shows in the words. None prints single inferences. Lines may carry the prefix of a logger, and runs may follow one another
+or, in the log of a phone, be mixed with each other and with what else writes there: lines are told apart by their process where it is named.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from decimal import Decimal
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, Iterable, List, Optional, Tuple
 
-from .records import Summary
+from .benchmark_figures import FiguresError, statistics_of
+from .benchmark_reading import OpenRun, end_of
+from .benchmark_runs import Report as Report
+from .benchmark_runs import Run as Run
+from .benchmark_runs import Setup as Setup
 
-_NUMBER = r"([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)"
-_COUNT = re.compile(r"\bcount=[0-9]+ ")
-_FIELD = re.compile(r"\b(count|first|curr|min|max|avg|std|p5|median|p95)=" + _NUMBER)
-_END = re.compile(r"Inference timings in us: Init: {0}, First inference: {0}, Warmup \(avg\): {0}, Inference \(avg\): {0}".format(_NUMBER))
-_OLD_END = re.compile(r"Average inference timings in us: Warmup: {0}, Init: {0}, no stats: {0}".format(_NUMBER))
-_MILLISECONDS = re.compile(r"(Model initialization|Warmup|Inference)(?: \((first|avg|min|max|median|std|p5|p95)\))?: +" + _NUMBER + r"(?: ms|\s*$)")
-_RUNS = re.compile(r"\(([0-9]+) runs\)")
-_REPLACED = re.compile(r"Replacing ([0-9]+) out of ([0-9]+) node\(s\) with delegate \((\w+)\).*yielding ([0-9]+) partitions")
-_DELEGATE = re.compile(r"(?:Created TensorFlow Lite (?=XNNPACK)|Explicitly applied )(\w+) delegate")
-_NAMES = {"mean_ns": "avg", "median_ns": "median", "min_ns": "min", "max_ns": "max", "std_ns": "std", "p5_ns": "p5", "p95_ns": "p95"}
-_US, _MS = 1000, 1000000
-
-
-@dataclass(frozen=True)
-class Report:
-    """One run of a tool.
-
-    Args:
-        summary: Its inferences.
-        load_ns: Opening the model until it can run.
-        first_inference_ns: The first inference; None where it is not printed.
-        delegate: `XNNPACK`, `GPU`, `NNAPI`; empty where none is named.
-        nodes: How many of the model's nodes the delegate took, of how many, in how many partitions; None where it is not printed.
-    """
-
-    summary: Summary
-    load_ns: Optional[float] = None
-    first_inference_ns: Optional[float] = None
-    delegate: str = ""
-    nodes: Optional[Tuple[int, int, int]] = None
-
-
-@dataclass
-class _Run:
-    """What has been read of a run so far; figures as they stand in the text."""
-
-    statistics: List[Dict[str, str]] = field(default_factory=list)
-    milliseconds: Dict[str, str] = field(default_factory=dict)
-    runs: Optional[int] = None
-    delegate: str = ""
-    nodes: Optional[Tuple[int, int, int]] = None
-    report: Optional[Report] = None
+_OPTION = re.compile(
+    r"(cpu w/ ([0-9]{1,4}) threads(?: \((xnnpack)[\w-]*\))?|gpu(?:-[\w-]+|\([\w-]+\)[\w-]*)?|nnapi(?:\([^()]*\))?|dsp w/ hexagon|coreml): +count="
+)
+_OPTION_DELEGATES = {"gpu": "GPU", "nnapi": "NNAPI", "dsp": "HEXAGON", "coreml": "COREML"}
+_PID = re.compile(
+    r"\s*(?:[VDIWEF](?:/[^(]{0,80})?\(\s*(?P<brief>[0-9]{1,9})(?::\s*[0-9]+)?\)"
+    r"|(?:[0-9]{4}-)?[0-9]{2}-[0-9]{2} [0-9:]{8}\.[0-9]{3,9}(?: [+-][0-9]{4})?\s+(?:[VDIWEF]/[^(]{0,80}\(\s*(?P<time>[0-9]{1,9})\)"
+    r"|(?:\w+\s+)?(?P<threadtime>[0-9]{1,9})(?:-|\s+)[0-9]{1,9}[\s/]))"
+)
+_ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
+_WORTH_READING = re.compile(
+    r"count=|STARTING!|timings in us|pplied [\w.+-]+ delegate|Though [\w.+-]+ delegate|Replacing [0-9]|nodes delegated|Created TensorFlow Lite"
+    r"|is unsupported on this|ould not be |ould not create|Going to apply"
+    r"|Graph: \[|oaded model|oading model from|_model: Model:|odel file size|Model size:"
+    r"|hreads: |threads used|Use \w+ ?: \[|External delegate|--(?:use_|num_threads|graph|model|external|enable_op)|line flags?: |Accelerators: "
+    r"|Fully accelerated|footprint|Peak memory|nitialized session|Running benchmark for|Log parameter|Model initialization|Warmup|Inference"
+    r"|BENCHMARK RESULTS|\bERROR\b|\bFATAL\b|ailed|Aborted|Segmentation fault|CPU fallback|op profiling|rofiling Info|Use profiler|Error while"
+)
+_MARKS = (
+    ("command", "--graph"),
+    ("command", "--model"),
+    ("command", "--use_"),
+    ("command", "--num_threads"),
+    ("start", "STARTING!"),
+    ("parameters", "Log parameter values"),
+    ("graph", "Graph: ["),
+    ("model", "_model: Model: "),
+    ("loaded", "Loaded model"),
+    ("loaded", "Loading model from"),
+    ("session", "Initialized session"),
+    ("size", "input model file size"),
+    ("warm-up", "Running benchmark for"),
+    ("setting", "Num threads: ["),
+    ("setting", "#threads used"),
+    ("setting", "Use gpu"),
+)
+_AFTER_AN_END = ("Created TensorFlow Lite", "Replacing ", "delegate is explicitly applied", "xplicitly applied", "Going to apply")
+_LONGEST_LINE = 65536
 
 
 def parse(text: str) -> List[Report]:
@@ -64,89 +63,107 @@ def parse(text: str) -> List[Report]:
         text: What it printed: standard output and standard error together, or a log that holds several runs.
 
     Returns:
-        A report of each run that came to its end, in order; a run that was cut off gives none.
+        A report of each run that came to its end, in order; a run that was cut off or failed gives none.
     """
-    runs = [_Run()]
-    for line in text.splitlines():
-        if "STARTING!" in line or (runs[-1].report and "BENCHMARK RESULTS" in line and runs[-1].milliseconds):
-            runs.append(_Run())
-        _read(line, runs[-1])
-    for run in runs:
-        if "Inference avg" in run.milliseconds:
-            run.report = _in_milliseconds(run)
-    return [run.report for run in runs if run.report and run.report.summary.latency_ns > 0]
+    return [run.report for run in parse_runs(text.splitlines(keepends=True)) if run.report]
 
 
-def _read(line: str, run: _Run) -> None:
-    """Takes from a line what it says."""
-    end, old_end = _END.search(line), _OLD_END.search(line)
-    if end:
-        run.report = _in_microseconds(run, mean=end[4], load=end[1], first=end[2])
-    elif old_end:
-        warmup = run.statistics[0] if len(run.statistics) > 1 else {}
-        run.report = _in_microseconds(run, mean=old_end[3], load=old_end[2], first=warmup.get("first", warmup.get("curr")))
-    elif _COUNT.search(line):
-        run.statistics.append(dict(_FIELD.findall(line)))
-    else:
-        _read_milliseconds(line, run)
-    replaced, applied = _REPLACED.search(line), _DELEGATE.search(line)
-    if replaced:
-        run.nodes = (int(replaced[1]), int(replaced[2]), int(replaced[4]))
-    if applied:
-        run.delegate = applied[1]
+def parse_runs(lines: Iterable[str]) -> List[Run]:
+    """Reads a log line by line: it may be long.
+
+    Args:
+        lines: With their ends, by which a last line that was cut off is known.
+
+    Returns:
+        Every run that was begun, in the order in which they began.
+    """
+    begun: List[OpenRun] = []
+    options: List[OpenRun] = []
+    current: Dict[str, OpenRun] = {}
+    last: Optional[OpenRun] = None
+    whole = True
+    for raw in lines:
+        last, whole = None, raw.endswith(("\n", "\r"))
+        if len(raw) > _LONGEST_LINE or not _WORTH_READING.search(raw):
+            continue
+        line = _ESCAPE.sub("", raw) if "\x1b" in raw else raw
+        option = _OPTION.search(line)
+        if option:
+            options += _of_an_option(option, line)
+            continue
+        mark, process = _mark(line), _process(line)
+        if process not in current or _begins_another(current[process], mark, line):
+            current[process] = OpenRun()
+            begun.append(current[process])
+        last = current[process]
+        last.seen += [mark] if mark else []
+        last.read(line)
+    if last is not None and not whole:
+        last.doubt_the_last_line()
+    done = [run for run in (each.close() for each in begun) if run is not None]
+    return done + [run for run in (each.close() for each in options) if run is not None and not _told_before(run, done)]
 
 
-def _read_milliseconds(line: str, run: _Run) -> None:
-    found = _MILLISECONDS.search(line)
-    if found:
-        run.milliseconds[(found[1] + " " + (found[2] or "")).strip()] = found[3]
-        counted = _RUNS.search(line)
-        if found[1] == "Inference" and counted:
-            run.runs = int(counted[1])
+def _mark(line: str) -> str:
+    """What part of a run a line opens; empty for the others."""
+    if "nconsumed" in line or "nrecognized" in line:
+        return ""
+    return next((mark for mark, words in _MARKS if words in line), "")
 
 
-def _in_microseconds(run: _Run, *, mean: str, load: str, first: Optional[str]) -> Report:
-    """TensorFlow Lite's: the last statistics before the end are the benchmark's, those before them the warm-up's."""
-    last = run.statistics[-1] if run.statistics else {}
-    if last.get("count") == "1":
-        last = {"avg": last["curr"], "median": last["curr"], **last}
-    texts = last if last.get("avg") == mean else {"avg": mean}
-    return _report(run, "tflite", texts, _US, load=load, first=first, count=int(texts["count"]) if "count" in texts else None)
+def _process(line: str) -> str:
+    """The process that wrote a line of Android's log; empty for any other line."""
+    prefix = _PID.match(line)
+    return next((number for number in prefix.groups() if number), "") if prefix else ""
 
 
-def _in_milliseconds(run: _Run) -> Report:
-    """LiteRT's: two decimals of a millisecond, unless the same run was also told in microseconds."""
-    read = run.milliseconds
-    load, first = read.get("Model initialization"), read.get("Warmup first")
-    fine = run.statistics[-1] if run.statistics else {}
-    if "avg" in fine and abs(float(fine["avg"]) / 1000 - float(read["Inference avg"])) <= 0.0051:
-        texts = {name: fine[name] for name in fine if name != "count"}
-        report = _report(run, "litert", texts, _US, load=None, first=None, count=int(fine["count"]))
-    else:
-        texts = {name: read["Inference " + name] for name in _NAMES.values() if "Inference " + name in read}
-        report = _report(run, "litert", texts, _MS, load=None, first=None, count=run.runs)
-    return Report(report.summary, _ns(load, _MS), _ns(first, _MS), report.delegate, report.nodes)
+def _begins_another(run: OpenRun, mark: str, line: str) -> bool:
+    """Whether a line is of a run that follows the one that is being read."""
+    if run.ended:
+        if mark or any(words in line for words in _AFTER_AN_END):
+            return True
+        end = end_of(line)
+        if end:
+            return end != run.end  # two listeners print the same
+        if "BENCHMARK RESULTS" in line or "Model initialization:" in line:
+            return "Inference avg" in run.milliseconds
+        return "count=" in line and _holds_statistics(line)
+    if mark == "command":
+        return set(run.seen) > {"command"} or bool(run.statistics)
+    if mark in ("start", "parameters", "graph", "model", "loaded"):
+        return mark in run.seen or "session" in run.seen or bool(run.statistics)
+    return mark in ("session", "size") and mark in run.seen
 
 
-def _report(run: _Run, tool: str, texts: Dict[str, str], unit: int, *, load: Optional[str], first: Optional[str], count: Optional[int]) -> Report:
-    statistic = "median" if "median" in texts else "avg"
-    figures = {name: _ns(texts.get(word), unit) for name, word in _NAMES.items()}
-    summary = Summary(
-        tool=tool,
-        statistic="median" if statistic == "median" else "mean",
-        latency_ns=float(Decimal(texts[statistic]) * unit),
-        count=count,
-        resolution_ns=_step(texts[statistic]) * unit,
-        **figures,
-    )
-    return Report(summary, _ns(load, unit), _ns(first, unit), run.delegate, run.nodes)
+def _holds_statistics(line: str) -> bool:
+    try:
+        return statistics_of(line) is not None
+    except FiguresError:
+        return True
 
 
-def _ns(text: Optional[str], unit: int) -> Optional[float]:
-    return float(Decimal(text) * unit) if text is not None else None
+def _of_an_option(option: re.Match[str], line: str) -> List[OpenRun]:
+    """A line of the table that `benchmark_tflite_performance_options` ends with."""
+    try:
+        statistics = statistics_of(line)
+    except FiguresError:
+        return []
+    if statistics is None:
+        return []
+    run = OpenRun(end={"avg": statistics["avg"]}, statistics=[statistics])
+    name = "XNNPACK" if option[3] else next((known for word, known in _OPTION_DELEGATES.items() if option[1].startswith(word)), "")
+    run.settings.threads = int(option[2]) if option[2] else None
+    run.settings.requested = [name] if name else []
+    run.settings.forbidden = [] if name else ["XNNPACK"]  # which the tool switches off for every other option
+    run.settings.of_one_process = True
+    return [run]
 
 
-def _step(text: str) -> float:
-    """What the last digit of a number is worth: 10 for 2.71985e+06."""
-    exponent = Decimal(text).as_tuple().exponent
-    return float(Decimal(10) ** exponent) if isinstance(exponent, int) else 1.0
+def _told_before(run: Run, done: List[Run]) -> bool:
+    """Whether the figures of a line of the table were printed by the run itself."""
+    return any(run.report and other.report and _figures(run.report) == _figures(other.report) for other in done)
+
+
+def _figures(report: Report) -> Tuple[Optional[float], ...]:
+    summary = report.summary
+    return (summary.count, summary.mean_ns, summary.min_ns, summary.max_ns, summary.std_ns)

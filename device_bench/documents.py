@@ -40,11 +40,21 @@ SNAPSHOT = document(
     swap_used_bytes=optional(whole(-(2**63))),  # two readings: what is free may grow between them
     on_battery=optional(flag),
     power_profile=_WORDS,
+    thermal_status=optional(whole(0, 6)),
+    throttling_sensors=optional(_list_of(text)),
+    skin_temperature_c=optional(number(-274, 1000)),
+    battery_level_percent=optional(number(0, 100)),
+    battery_temperature_c=optional(number(-274, 1000)),
+    battery_state=_WORDS,
+    power_save=optional(flag),
+    screen=_WORDS,
+    core_clocks_khz=optional(mapping(matching(r"[0-9]{1,4}", "a core's number"), whole(0, 10**12))),
+    frequency_highest_khz=_KHZ,
     time_s=optional(number(0, _LAST_S)),
     monotonic_s=optional(number(-LARGEST)),
     boottime_s=optional(number(-LARGEST)),
 )
-"""See `conditions.snapshot`."""
+"""See `conditions.snapshot`; what only phones tell: `dsmobile.devices.adb_state`."""
 
 LOOP = document(
     wall_ns=whole(),
@@ -86,12 +96,15 @@ FACTS = document(
     cpu_features=optional(_list_of(text)),
     cores=optional(whole(1)),
     memory_bytes=_BYTES,
-    python_version=_VERSION,
+    python_version=optional(_VERSION),
     numpy_version=_WORDS,
     runtimes=mapping(text, _WORDS),
     emulated=optional(flag),
     counts_instructions=optional(flag),
     turbo=optional(flag),
+    pinned_cores=optional(_list_of(whole(0, 1023))),
+    asked_delegate=_WORDS,
+    fixed_performance=optional(flag),
 )
 """See `machine.facts`."""
 

@@ -53,7 +53,13 @@ def main(patience_s: float) -> int:
     return 0
 
 
-def settle(patience_s: float, say: Callable[[str], None], read: Callable[[], Reading], sleep: Callable[[float], None] = time.sleep) -> Dict[str, Any]:
+def settle(
+    patience_s: float,
+    say: Callable[[str], None],
+    read: Callable[[], Reading],
+    sleep: Callable[[float], None] = time.sleep,
+    look: Callable[[], Dict[str, Any]] = snapshot,
+) -> Dict[str, Any]:
     """Waits until the device is quiet and cool, or the patience is spent.
 
     Quiet: in 3 readings in a row, a second apart, everything else together used less than a fifth of one processor.
@@ -66,6 +72,7 @@ def settle(patience_s: float, say: Callable[[str], None], read: Callable[[], Rea
         say: Told what is being waited for, at every reading.
         read: Takes a reading.
         sleep: Waits.
+        look: Takes the snapshot at the end.
 
     Returns:
         `settled`; `waited_s`; `reasons`: what was still amiss, or could not be watched; `watched`: what the device tells of `load`,
@@ -93,7 +100,7 @@ def settle(patience_s: float, say: Callable[[str], None], read: Callable[[], Rea
         "waited_s": round(time.monotonic() - started, 3),
         "reasons": [*reasons, *hurried, *unknown],
         "watched": watched,
-        "last": snapshot(),
+        "last": look(),
     }
 
 

@@ -19,7 +19,8 @@ CAVEAT = (
     "The two runs had no block in common: whatever the device did between them (heat, updates, neighbours) counts as a difference, and the interval "
     "does not know it. For a verdict on two files, measure them in one run with `dsmobile bench A B --pair A B`."
 )
-_DEVICE = ("board", "cpu_model", "cores", "machine", "pointer_bits", "userland_architecture", "system", "emulated")
+_PHONE = ("pinned_cores", "fixed_performance")
+_DEVICE = ("board", "cpu_model", "cores", "machine", "pointer_bits", "userland_architecture", "system", "emulated", *_PHONE)
 _SURROUNDINGS = ("memory_bytes", "cpu_features", "system_release", "os_release", "python_version", "numpy_version", "turbo")
 _RUNTIME = ("runtime", "runtime_version", "threads", "delegate", "coverage", "exact_kernels")
 

@@ -9,12 +9,13 @@ from typing import Any
 
 from device_bench.records import Deviation, ReplicateSample, Samples
 from dsmobile.benchmark import result
-from dsmobile.benchmark.device_state import of_the_clocks, of_the_machine, seen
+from dsmobile.benchmark.device_state import ANDROID, of_the_clocks, of_the_machine, seen
 from dsmobile.benchmark.kinds import Kind as Kind
 from dsmobile.benchmark.kinds import validity as validity
 from dsmobile.benchmark.numerics import as_exported, finite, same_answer, same_optimised
 from dsmobile.benchmark.plan import ENOUGH_BLOCKS
 from dsmobile.benchmark.subjects import Subject
+from dsmobile.devices.adb.delegate import GPU_AND_CPU, GPU_UNTOLD
 
 BUSY_CPU, PREEMPTED_SHARE, STOLEN_SHARE = 0.3, 0.05, 0.03
 DISTURBED_SHARE, UNFINISHED_SHARE = 0.2, 0.5
@@ -37,7 +38,7 @@ def judge(samples: Samples, subjects: Sequence[Subject], *, threads: int, blocks
         *of_the_clocks(samples),
         *_of_the_answers(samples, subjects),
         *_of_the_optimisation(samples, subjects),
-        *_of_the_delegates(subjects, done),
+        *(_of_the_tool(samples, subjects, done) if samples.facts.get("system") == ANDROID else _of_the_delegates(subjects, done)),
         *_of_the_run(samples, subjects, done, blocks),
         *(() if samples.facts.get("counts_instructions") else _of_the_load(samples, done, threads)),
     )
@@ -106,6 +107,29 @@ def _of_the_delegates(subjects: Sequence[Subject], done: Sequence[ReplicateSampl
             yield Kind.NOT_DELEGATED.warning(f"XNNPACK took none of the {mine[0].coverage['nodes']} operators of {subject.path.name}")
         else:
             yield Kind.DELEGATE.warning(f"{subject.path.name} ran without XNNPACK")
+
+
+def _of_the_tool(samples: Samples, subjects: Sequence[Subject], done: Sequence[ReplicateSample]) -> Iterable[result.Warning]:
+    """On a phone: whether the delegate that was asked for ran the whole network in every process, as the tool's own words tell."""
+    on_gpu = samples.facts.get("asked_delegate") == "gpu"
+    for index, subject in enumerate(subjects):
+        mine = [replicate for replicate in done if replicate.artifact == index]
+        delegates = list(dict.fromkeys(replicate.delegate for replicate in mine))
+        if len({(replicate.runtime_version, replicate.delegate) for replicate in mine}) > 1:
+            yield Kind.RUNTIME_CHANGED.warning(f"{subject.path.name} did not run on the same tool and delegate throughout")
+        if on_gpu and any(not delegate.startswith("GPU") for delegate in delegates):
+            other = next(delegate for delegate in delegates if not delegate.startswith("GPU"))
+            yield Kind.WRONG_DELEGATE.warning(f"{subject.path.name} was to run on the GPU, and the tool says that {other or 'no delegate'} ran it")
+        elif on_gpu and GPU_UNTOLD in delegates:
+            yield Kind.DELEGATE_UNTOLD.warning(f"the tool does not say how much of {subject.path.name} the GPU took")
+        elif on_gpu and GPU_AND_CPU in delegates:
+            taken = next((replicate.coverage for replicate in mine if replicate.coverage), None)
+            share = f" {taken['delegated_nodes']} of the {taken['nodes']} operators" if taken else " a part"
+            yield Kind.PARTLY_DELEGATED.warning(f"the GPU took{share} of {subject.path.name}, and the processor the rest")
+        elif not on_gpu and any(delegate.startswith("GPU") for delegate in delegates):
+            yield Kind.WRONG_DELEGATE.warning(f"{subject.path.name} was to run on the processor, and the GPU ran it")
+        elif not on_gpu and "" in delegates:
+            yield Kind.DELEGATE_UNTOLD.warning(f"the tool does not say whether XNNPACK ran {subject.path.name}")
 
 
 def _of_the_load(samples: Samples, done: Sequence[ReplicateSample], threads: int) -> Iterable[result.Warning]:

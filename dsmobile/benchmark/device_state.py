@@ -20,6 +20,9 @@ PI_THROTTLES_C = 80.0
 MANY_MAJOR_FAULTS, LITTLE_MEMORY, MEMORY_WAIT_PERCENT, SWAPPED_BYTES = 10, 0.05, 10.0, 16 << 20
 _BITS = {0: "under-voltage", 1: "a capped frequency", 2: "throttling", 3: "the soft temperature limit"}
 _SINCE_BOOT = 16
+ANDROID = "Android"
+LOW_BATTERY_PERCENT, CAPPED = 20.0, 0.95
+_THERMAL = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")  # PowerManager.THERMAL_STATUS_*
 _LOW_POWER_PROFILES = ("low-power", "quiet")
 
 
@@ -36,6 +39,8 @@ def of_the_machine(samples: Samples) -> Iterable[result.Warning]:
     yield from _of_the_heat(samples, snapshots)
     yield from _of_the_settings(samples, snapshots)
     yield from _of_the_memory(samples, snapshots)
+    if samples.facts.get("system") == ANDROID:
+        yield from _of_the_phone(samples, snapshots)
 
 
 def of_the_clocks(samples: Samples) -> Iterable[result.Warning]:
@@ -167,6 +172,33 @@ def _of_the_memory(samples: Samples, snapshots: Sequence[dict[str, Any]]) -> Ite
     waiting = max(seen(snapshots, "memory_pressure_percent"), default=0.0)
     if waiting > MEMORY_WAIT_PERCENT:
         yield Kind.MEMORY_PRESSURE.warning(f"programs waited for memory during {waiting:.0f}% of the time")
+
+
+def _of_the_phone(samples: Samples, snapshots: Sequence[dict[str, Any]]) -> Iterable[result.Warning]:
+    """What Android tells: its thermal status, Battery Saver, the battery, the screen, and a clock that is held down.
+
+    Source: Android, PowerManager (`THERMAL_STATUS_LIGHT`: "light throttling where UX is not impacted").
+    """
+    statuses = seen(snapshots, "thermal_status")
+    if any(statuses):
+        yield Kind.THROTTLED.warning(f"the phone's thermal status was {max(statuses)} ({_THERMAL[max(statuses)]}) while it measured")
+    if len(statuses) < len([snapshot for snapshot in snapshots if "thermal_status" in snapshot]) or not statuses:
+        yield Kind.THERMAL_UNKNOWN.warning("the phone's thermal service did not tell its status" + (" throughout" if statuses else ""))
+    if any(seen(snapshots, "power_save")):
+        yield Kind.POWER_SAVE.warning("Battery Saver was on")
+    levels = seen(snapshots, "battery_level_percent")
+    if levels and min(levels) < LOW_BATTERY_PERCENT:
+        yield Kind.LOW_BATTERY.warning(f"the battery was down to {min(levels):.0f}%")
+    screens = list(dict.fromkeys(seen(snapshots, "screen")))
+    if screens and screens != ["awake"]:
+        yield Kind.SCREEN.warning(f"the screen was {' and then '.join(screens)} while it measured")
+    caps = [
+        limit / highest
+        for snapshot in snapshots
+        if (limit := snapshot.get("frequency_limit_khz")) and (highest := snapshot.get("frequency_highest_khz"))
+    ]
+    if caps and min(caps) < CAPPED and not samples.facts.get("fixed_performance"):
+        yield Kind.CLOCK_CAPPED.warning(f"the pinned cores were held to {min(caps):.0%} of their highest clock")
 
 
 def _of_the_frequency(samples: Samples, snapshots: Sequence[dict[str, Any]]) -> Iterable[result.Warning]:

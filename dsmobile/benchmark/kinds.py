@@ -33,6 +33,21 @@ class Kind(Enum):
         Validity.INVALID,
         "its latency is that of plain kernels: install a runtime that was built with XNNPACK, then measure again",
     )
+    WRONG_DELEGATE = (
+        "wrong_delegate",
+        Validity.INVALID,
+        "its latency is not that of the delegate that was asked for: measure with the other --delegate, or change the model so that it can be taken",
+    )
+    PARTLY_DELEGATED = (
+        "partly_delegated",
+        Validity.DEGRADED,
+        "its latency is that of both together, with copies in between: change the operators that were not taken, or measure with --delegate cpu",
+    )
+    DELEGATE_UNTOLD = (
+        "delegate_untold",
+        Validity.DEGRADED,
+        "take another benchmark_model, which says so, before you compare these figures",
+    )
     RUNTIME_FALLBACK = (
         "runtime_fallback",
         Validity.DEGRADED,
@@ -53,10 +68,36 @@ class Kind(Enum):
         "measure with --governor performance, which puts it back afterwards",
     )
     TURBO = ("turbo", Validity.DEGRADED, "switch turbo off while you measure, where differences of some percent matter")
-    CLOCK_CHANGED = ("clock_changed", Validity.DEGRADED, "fix the processor's frequency while you measure: --governor performance")
+    CLOCK_CHANGED = (
+        "clock_changed",
+        Validity.DEGRADED,
+        "fix the processor's frequency while you measure: --governor performance, or --fixed-performance on a phone that has it",
+    )
+    CLOCK_CAPPED = (
+        "clock_capped",
+        Validity.DEGRADED,
+        "something holds the clock down: let the phone cool down, charge it, switch its power savers off, then measure again",
+    )
     GOVERNOR_CHANGED = ("governor_changed", Validity.DEGRADED, "let nothing else set the governor while you measure")
     CORES_CHANGED = ("cores_changed", Validity.DEGRADED, "switch no processors on or off while you measure")
     LOW_POWER = ("low_power", Validity.DEGRADED, "plug the device in and choose its balanced or performance mode, then measure again")
+    POWER_SAVE = ("power_save", Validity.DEGRADED, "switch Battery Saver off on the phone, then measure again")
+    LOW_BATTERY = ("low_battery", Validity.DEGRADED, "charge the phone first: many slow down when their battery is low")
+    SCREEN = (
+        "screen",
+        Validity.DEGRADED,
+        "keep the phone's screen on (developer options: Stay awake) and leave it alone while you measure",
+    )
+    THERMAL_UNKNOWN = (
+        "thermal_unknown",
+        Validity.DEGRADED,
+        "nobody can say whether the phone throttled itself: keep it cool, repeat the measurement, and compare the two",
+    )
+    FIXED_PERFORMANCE_LEFT = (
+        "fixed_performance_left",
+        Validity.DEGRADED,
+        "restart the phone, or run `adb shell cmd power set-fixed-performance-mode-enabled false`",
+    )
     NOT_SETTLED = ("not_settled", Validity.DEGRADED, "close what else runs and let the device rest and cool down before you measure")
     NOT_HELD = ("not_held", Validity.DEGRADED, "see to it that nobody else measures there, then measure again")
     GOVERNOR_LEFT = ("governor_left", Validity.DEGRADED, "set it back by hand, or connect again with `dsmobile devices doctor`, which mends it")
@@ -87,6 +128,21 @@ class Kind(Enum):
         Validity.DEGRADED,
         "check the model: its answer to a random input holds infinities or NaN, which can slow a processor down",
     )
+
+    # Of logs that others wrote: see `benchmark.log_import`.
+    UNSEEN = ("unseen", Validity.DEGRADED, "where you can, measure with `dsmobile bench` itself, which watches all of that")
+    FEW_RUNS = ("few_runs", Validity.DEGRADED, "run the tool eight times or more, the networks in turn, and give everything that it wrote")
+    NOT_IN_TURNS = ("not_in_turns", Validity.DEGRADED, "run the networks in turn (A B A B ...), and give the logs in that order")
+    MEANS = (
+        "means",
+        Validity.DEGRADED,
+        "a few slow inferences weigh much in a mean: give the whole log, or run a benchmark_model of 2024 or later, which prints medians",
+    )
+    PROFILED = ("profiled", Validity.DEGRADED, "run the tool without --enable_op_profiling")
+    ONE_PROCESS = ("one_process", Validity.DEGRADED, "run benchmark_model once for each setting, in processes of their own")
+    LEFT_OUT = ("left_out", Validity.DEGRADED, "name every model that ran, and give whole logs")
+    FILE_UNCONFIRMED = ("file_unconfirmed", Validity.DEGRADED, "make sure that it was this very file")
+    OTHER_FILE = ("other_file", Validity.INVALID, "give the file that ran, or run the tool on this one")
 
     def __init__(self, label: str, weight: Validity, remedy: str) -> None:
         """Names the parts of the value."""

@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,14 +25,18 @@ from dsmobile.benchmark.result import Result, Validity, write_result
 from dsmobile.benchmark.runtimes import choose, ran
 from dsmobile.benchmark.subjects import Subject, against_themselves, gather, pair_up
 from dsmobile.benchmark.sustained import SUSTAINED, run_sustained
-from dsmobile.devices.addresses import parse_address
+from dsmobile.devices.adb.cores import parse_cores
+from dsmobile.devices.adb.delegate import DELEGATES
+from dsmobile.devices.adb.device import AdbDevice
+from dsmobile.devices.addresses import Address, parse_address
 from dsmobile.devices.opening import open_device
-from dsmobile.errors import ExitCode, UsageError
+from dsmobile.devices.phone_options import PhoneOptions
+from dsmobile.errors import ExitCode, UsageError, nearest
 from dsmobile.files import prepare_folder
 
 DEFAULT_OUT = Path("dsmobile-out")
 DEFAULT_BUDGET_S = 60.0
-EMULATED = "emulated"
+EMULATED, ADB = "emulated", "adb"
 MOST_THREADS = 1024
 LONGEST_BUDGET_S = 24 * 3600.0
 
@@ -56,6 +61,7 @@ def bench(
     python: str | None = None,
     keep_invalid: bool = False,
     interactive: bool = False,
+    phone: PhoneOptions | None = None,
     progress: Progress = silently,
 ) -> tuple[Result, Path | None]:
     """Measures model files on a device, in blocks of fresh processes.
@@ -75,6 +81,7 @@ def bench(
         python: The Python on the device; None takes this one, or `python3` over SSH.
         keep_invalid: Write the result even where it is INVALID.
         interactive: Whether ssh may ask for a password or a passphrase.
+        phone: The cores, the delegate and the tool, where the device is a phone; refused elsewhere.
         progress: Told what is done and which share of the budget is spent, only while nothing is being timed.
 
     Returns:
@@ -92,6 +99,7 @@ def bench(
         raise UsageError("--self-test, --sustained and --runtime do not apply to an emulated machine, which counts instructions", "leave them away")
     if sustained_s is not None and (self_test or pairs):
         raise UsageError("--sustained compares a file's end with its own beginning, not two files", "leave --pair and --self-test away")
+    _check_phone(address, phone, sustained_s, governor)
     subjects, compared = whom_to_compare(artifacts, pairs, self_test=self_test)
     compared = () if sustained_s else compared
     results, journals = prepare_folder(out / "results"), prepare_folder(out / "samples")
@@ -103,10 +111,14 @@ def bench(
     def say(text: str) -> None:
         progress(text, 0.0)
 
-    with _ends_tidily(), open_device(address, python=python, interactive=interactive) as machine, machine.keep(governor, say) as held:
+    chosen = replace(phone or PhoneOptions(), threads=threads)
+    with _ends_tidily(), open_device(address, python=python, interactive=interactive, phone=chosen) as machine, machine.keep(governor, say) as held:
         for note in held["notes"]:
             say(note)
         facts = machine.facts()
+        if isinstance(machine, AdbDevice):
+            settings |= machine.settings()
+            say(f"measuring on the cores {settings['cores']} with the delegate {settings['delegate']}")
         runtimes, notes = choose(subjects, facts, machine.python, address=str(address), wanted=runtime)
         if facts["cores"] and threads > facts["cores"]:
             raise UsageError(f"--threads {threads} is more than the device's {facts['cores']} cores", "give at most as many threads as cores")
@@ -129,7 +141,8 @@ def bench(
             raise
         warnings = (*notes, *of_the_rest(measured.rests), *_of_the_lock(held))
     if held.get("unrestored"):
-        warnings = (*warnings, Kind.GOVERNOR_LEFT.warning(f"the governor was not put back: {held['unrestored']}"))
+        left = (Kind.FIXED_PERFORMANCE_LEFT, "the fixed-performance mode") if address.kind == ADB else (Kind.GOVERNOR_LEFT, "the governor")
+        warnings = (*warnings, left[0].warning(f"{left[1]} was not put back: {held['unrestored']}"))
     name = str(address) if address.kind == EMULATED else machine.kind  # of a person's own device only its kind is told
     result = conclude(subjects, compared, runtimes, measured, warnings, settings=settings, device=name, started=started)
     path = write_unless_invalid(result, results, stamp, keep_invalid=keep_invalid)
@@ -174,6 +187,26 @@ def import_samples(
     result = conclude(imported.subjects, compared, runtimes, imported.measured, notes, settings=settings, device="imported", started=imported.started)
     stamp = imported.started.strftime("%Y%m%dT%H%M%S%fZ")
     return result, write_unless_invalid(result, results, stamp, keep_invalid=keep_invalid)
+
+
+def _check_phone(address: Address, phone: PhoneOptions | None, sustained_s: float | None, governor: str | None) -> None:
+    """Proves that the options for phones are given for a phone, and no others.
+
+    Raises:
+        UsageError: They are not.
+    """
+    if address.kind != ADB:
+        if phone is not None and phone.given():
+            raise UsageError(f"{phone.given()[0]} does not apply to {address}: it is for phones", "leave it away, or give --device adb[:SERIAL]")
+        return
+    if sustained_s is not None:
+        raise UsageError("--sustained does not apply to a phone: benchmark_model tells no single inference", "measure in blocks, without --sustained")
+    if governor is not None:
+        raise UsageError("--governor does not apply to a phone, whose governor only root may set", "give --fixed-performance")
+    if phone is not None and phone.delegate not in (None, *DELEGATES):
+        raise UsageError(f"--delegate {phone.delegate!r} is not known", nearest(phone.delegate, DELEGATES))
+    if phone is not None and phone.cores is not None and phone.cores not in ("big", "little", "all"):
+        parse_cores(phone.cores)
 
 
 def check_settings(threads: int, budget_s: float) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 from device_bench.records import Samples
 from dsmobile.benchmark import result
 from dsmobile.benchmark.conditions import Kind
+from dsmobile.benchmark.device_state import ANDROID
 from dsmobile.benchmark.subjects import Subject
+from dsmobile.devices.adb.tool import where_to_get
 from dsmobile.devices.setup import command_for
 from dsmobile.devices.userland import NATIVE, TFLITE_RUNTIMES, choose_wheels, read_userland
 from dsmobile.devices.wheels import PACKAGES
@@ -45,6 +47,8 @@ def choose(
         raise UsageError(f"--runtime {wanted!r} runs no .tflite files", nearest(wanted, TFLITE_RUNTIMES))
     if wanted is not None and "tflite" not in formats:
         raise UsageError(f"--runtime {wanted} does not apply: none of the files is a .tflite file", "leave --runtime away")
+    if facts["system"] == ANDROID:
+        return _on_a_phone(subjects, facts, address, wanted), ()
     has = {name for name, version in facts["runtimes"].items() if version is not None}
     order = (wanted,) if wanted else TFLITE_RUNTIMES
     chosen = {"tflite": next((name for name in order if name in has), ""), "onnx": "onnxruntime" if "onnxruntime" in has else ""}
@@ -56,6 +60,23 @@ def choose(
         raise DeviceError(message, _how_to_set_up(missing, formats, facts, python, address, wanted))
     fallback = _FALLBACKS.get(chosen["tflite"], "") if "tflite" in formats and not wanted else ""
     return {kind: chosen[kind] for kind in formats}, (Kind.RUNTIME_FALLBACK.warning(fallback),) if fallback else ()
+
+
+def _on_a_phone(subjects: Sequence[Subject], facts: dict[str, Any], address: str, wanted: str | None) -> dict[str, str]:
+    """On a phone only the native tool runs, and only `.tflite` files."""
+    if wanted not in (None, NATIVE):
+        raise UsageError(f"--runtime {wanted} does not run on a phone", f"leave it away: {NATIVE} is what runs there")
+    foreign = next((subject.path.name for subject in subjects if subject.format != "tflite"), None)
+    if foreign is not None:
+        raise DeviceError(
+            f"{foreign} cannot be measured on a phone: no native ONNX runner is published for Android",
+            "export the network as .tflite (`dsmobile export SOURCE --format tflite`), or measure the .onnx on a Raspberry Pi with ssh:user@host",
+        )
+    if facts["runtimes"].get(NATIVE) is None:
+        abi = str(facts.get("userland_architecture") or "")
+        how = f"{where_to_get(abi)}; then run `dsmobile devices setup {address} --benchmark-model FILE`"
+        raise DeviceError(f"there is no native {NATIVE} for this phone ({abi}) in the cache", how)
+    return {"tflite": NATIVE}
 
 
 def ran(subjects: Sequence[Subject], samples: Samples) -> tuple[dict[str, str], tuple[result.Warning, ...]]:
@@ -80,7 +101,7 @@ def ran(subjects: Sequence[Subject], samples: Samples) -> tuple[dict[str, str], 
             ran_on = " and ".join(sorted(names - {""})) or "a runtime that nothing names"
             raise DataError(f"the samples of .{kind} files come from {ran_on}", "measure again, all on one runtime")
     chosen = {kind: names.pop() for kind, names in found.items()}
-    fallback = _FALLBACKS.get(chosen.get("tflite", ""), "")
+    fallback = _FALLBACKS.get(chosen.get("tflite", ""), "") if samples.facts.get("system") != ANDROID else ""
     return chosen, (Kind.RUNTIME_FALLBACK.warning(fallback),) if fallback else ()
 
 

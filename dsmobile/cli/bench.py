@@ -34,8 +34,8 @@ class Command(typer.core.TyperCommand):
 
 def bench(
     artifacts: Annotated[list[str] | None, typer.Argument(metavar="ARTIFACT...", help="Model files: .tflite, .onnx.")] = None,
-    device: Annotated[str, typer.Option("--device", metavar="ADDRESS", help="local, or ssh:user@host[:port].")] = "local",
-    threads: Annotated[int, typer.Option("--threads", metavar="N", help="Threads of the runtime.")] = 1,
+    device: Annotated[str, typer.Option("--device", metavar="ADDRESS", help="local, ssh:user@host[:port], or adb[:SERIAL] for a phone.")] = "local",
+    threads: Annotated[int | None, typer.Option("--threads", metavar="N", help="Threads of the runtime; 1 by default.")] = None,
     budget: Annotated[
         float | None,
         typer.Option("--budget", metavar="SECONDS", help="How long to measure, by default 60; less where the ratio is known to 2% before."),
@@ -55,6 +55,16 @@ def bench(
         typer.Option("--governor", metavar="NAME", help="Set this governor on the device meanwhile, such as performance; it is put back."),
     ] = "",
     runtime: Annotated[str, typer.Option("--runtime", metavar="NAME", help="For .tflite files: litert, tflite-runtime or benchmark_model.")] = "",
+    cores: Annotated[
+        str, typer.Option("--cores", metavar="LIST", help="On a phone: big, little, all or 4-7; by default the fastest that suffice for the threads.")
+    ] = "",
+    delegate: Annotated[str, typer.Option("--delegate", metavar="NAME", help="On a phone: cpu (the default) or gpu.")] = "",
+    benchmark_model: Annotated[
+        str, typer.Option("--benchmark-model", metavar="FILE", help="On a phone: the native tool to measure with, in place of the one in the cache.")
+    ] = "",
+    fixed_performance: Annotated[
+        bool, typer.Option("--fixed-performance", help="Switch a phone's fixed-performance mode on meanwhile; it is switched off again.")
+    ] = False,
     bundle: Annotated[
         str, typer.Option("--bundle", metavar="ZIP", help="Measure nothing: write all that a device out of reach needs to measure by itself.")
     ] = "",
@@ -64,6 +74,10 @@ def bench(
     import_samples: Annotated[
         str, typer.Option("--import-samples", metavar="FILE", help="Measure nothing: make a result of samples that a bundle or a broken run left.")
     ] = "",
+    import_log: Annotated[
+        list[str] | None, typer.Option("--import-log", metavar="FILE", help="Measure nothing: read what benchmark_model printed. May be repeated.")
+    ] = None,
+    model: Annotated[list[str] | None, typer.Option("--model", metavar="FILE", help="With --import-log: the .tflite file that ran.")] = None,
     python: Annotated[str, typer.Option("--python", metavar="PATH", help="The Python on the device; by default this one, or python3 over SSH.")] = "",
     keep_invalid: Annotated[bool, typer.Option("--keep-invalid", help="Write the result even where it is INVALID.")] = False,
     out: Annotated[str, typer.Option("--out", metavar="DIR", help="The result goes to its folder results.")] = "dsmobile-out",
@@ -79,6 +93,7 @@ def bench(
 
         from dsmobile.benchmark import ways
         from dsmobile.benchmark.subjects import in_twos
+        from dsmobile.devices.phone_options import PhoneOptions
 
         options = ways.Options(
             artifacts=tuple(Path(artifact) for artifact in artifacts or []),
@@ -93,8 +108,16 @@ def bench(
             bundle=Path(bundle) if bundle else None,
             bundle_for=bundle_for or None,
             import_samples=Path(import_samples) if import_samples else None,
+            import_logs=tuple(Path(log) for log in import_log or []),
+            models=tuple(Path(file) for file in model or []),
             python=python or None,
             keep_invalid=keep_invalid,
+            phone=PhoneOptions(
+                cores=cores or None,
+                delegate=delegate or None,
+                benchmark_model=Path(benchmark_model) if benchmark_model else None,
+                fixed_performance=fixed_performance,
+            ),
             out=Path(out),
         )
         document, code, kept["result"] = ways.follow(options, interactive=output.interactive(as_json=as_json), progress=_progress)

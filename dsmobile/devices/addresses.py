@@ -1,4 +1,4 @@
-"""ADDRESS: `local`, `ssh:user@host[:port]`, a bare `user@host` (IPv6 in brackets), `emulated:PROCESSOR`."""
+"""ADDRESS: `local`, `ssh:user@host[:port]`, a bare `user@host` (IPv6 in brackets), `adb[:SERIAL]`, `emulated:PROCESSOR`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from dataclasses import dataclass
 
 from dsmobile.errors import UsageError, nearest
 
-HOW = "give local, ssh:user@host, ssh:user@host:port, ssh:user@[IPv6]:port or emulated:cortex-a72"
+HOW = "give local, ssh:user@host, ssh:user@host:port, ssh:user@[IPv6]:port, adb, adb:SERIAL or emulated:cortex-a72"
 PROCESSORS = ("cortex-a72", "cortex-a76")  # of a Raspberry Pi 4 and 5
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+\\-]{0,63}")
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})")
 _IPV6 = re.compile(r"[0-9A-Fa-f:.]{2,45}(?:%[A-Za-z0-9_.-]{1,32})?")
-_LATER = {
-    "adb": "run the Android device's own benchmark for now, or measure on a Raspberry Pi with ssh:user@host",
-}
+_SERIAL = re.compile(r"[A-Za-z0-9?\[][A-Za-z0-9._:?%\[\]+-]{0,127}")
 
 
 @dataclass(frozen=True)
@@ -22,8 +20,9 @@ class Address:
     """Where a device is.
 
     Args:
-        kind: `local`, `ssh` or `emulated`.
-        host: Its name or number; the processor where it is emulated; empty where it is local.
+        kind: `local`, `ssh`, `adb` or `emulated`.
+        host: Its name or number; a phone's serial number or `host:port`, empty for the only one there is; the processor where it is emulated;
+            empty where it is local.
         user: Who logs in; empty leaves it to the SSH configuration.
         port: Its port; None leaves it to the SSH configuration.
     """
@@ -39,6 +38,8 @@ class Address:
             return "local"
         if self.kind == "emulated":
             return f"emulated:{self.host}"
+        if self.kind == "adb":
+            return f"adb:{self.host}" if self.host else "adb"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"ssh:{self.user}{'@' if self.user else ''}{host}{f':{self.port}' if self.port else ''}"
 
@@ -56,8 +57,11 @@ def parse_address(text: str) -> Address:
     if text == "local":
         return Address("local")
     kind, colon, rest = text.partition(":")
-    if kind in _LATER and (not colon or "@" not in kind):
-        raise UsageError(f"--device {text!r}: {kind} devices are not supported in this version", _LATER[kind])
+    if kind == "adb":
+        if colon and not _SERIAL.fullmatch(rest):
+            how = "`adb devices -l` names it; adb alone takes the only one there is"
+            raise UsageError(f"--device {text!r}: {rest!r} is not a phone's serial number", how)
+        return Address("adb", rest)
     if kind == "emulated":
         if rest not in PROCESSORS:
             raise UsageError(f"--device {text!r} names no processor that can be emulated", nearest(rest, PROCESSORS))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from dsmobile.devices.addresses import Address, parse_address
 from dsmobile.devices.keeping import waiting_for
 from dsmobile.devices.opening import open_device
-from dsmobile.errors import ExitCode
+from dsmobile.errors import ExitCode, UsageError
 
 BUSY_CPU, HOT_C = 0.3, 70.0
 LITTLE_MEMORY, SPACE_BYTES = 0.1, 500_000_000
@@ -61,15 +61,25 @@ def examine(address: str, *, python: str | None = None, interactive: bool = Fals
         DeviceError: The device cannot be reached, or the harness does not run.
     """
     place = parse_address(address)
+    if place.kind == "adb":
+        if python is not None:
+            raise UsageError(f"--python does not apply to {place}: no Python runs on a phone", "leave it away")
+        from dsmobile.devices.adb.doctor import examine_phone
+
+        return _document(place, examine_phone(place)), []
     with open_device(place, python=python, interactive=interactive) as device:
         state = device.check()
     checks = diagnose(state, place, now_s=time.time())
     busiest = [f"{_printable(share['name'])} {share['cpu']:.2f}" for share in state["busiest"]]
+    return _document(place, checks), busiest
+
+
+def _document(place: Address, checks: Sequence[Check]) -> dict[str, Any]:
     return {
         "address": str(place),
         "ok": all(check.state is not State.FIX for check in checks),
         "checks": [asdict(check) for check in checks],
-    }, busiest
+    }
 
 
 def exit_code(document: dict[str, Any]) -> int:

@@ -70,9 +70,15 @@ def setup(
         raise UsageError(f"--runtime {runtime!r} runs no .tflite files", nearest(runtime, TFLITE_RUNTIMES))
     if place.kind == "emulated":
         return _emulated(place, python, runtime, benchmark_model, say)
+    if place.kind == "adb":
+        if python is not None or runtime not in (None, NATIVE):
+            raise UsageError(f"--python and --runtime do not apply to {place}: a phone runs {NATIVE} alone", "leave them away")
+        from dsmobile.devices.adb.setup import set_up_phone
+
+        return set_up_phone(place, benchmark_model, say)
     if place.kind == "local":
         if benchmark_model is not None:
-            raise UsageError("--benchmark-model does not apply to this machine: nothing is pushed", "name a device over SSH")
+            raise UsageError("--benchmark-model does not apply to this machine: nothing is pushed", "name a device over SSH, or a phone")
         return _local(python or sys.executable, runtime)
     with SshDevice(place, python or "python3", interactive=interactive) as device:
         say("asking the device what it is")

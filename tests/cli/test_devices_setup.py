@@ -36,7 +36,8 @@ def test_a_python_without_runtimes_is_told_what_to_install(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["adb"], 2, "not supported"),
+        (["adb:-s"], 2, "not a phone's serial number"),
+        (["adb", "--python", "python3"], 2, "do not apply"),
         (["nonsense"], 2, "not an address"),
         (["local", "--runtime", "onnxruntime"], 2, "runs no .tflite files"),
         (["local", "--benchmark-model", "x"], 2, "does not apply"),

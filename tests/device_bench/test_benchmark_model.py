@@ -106,9 +106,20 @@ def test_a_run_that_was_cut_off_is_none(shared_data) -> None:
     assert parse("No inference runs were performed.\nInference (avg):  0.00 ms (0 runs)\n") == []
 
 
-def test_statistics_that_do_not_belong_to_the_end_are_not_mixed_in(shared_data) -> None:
-    (report,) = parse(text_of(shared_data, "12").replace("avg=2942.27", "avg=1.5"))
-    assert (report.summary.statistic, report.summary.latency_ns, report.summary.count) == ("mean", 2_942_270, None)
+def test_figures_that_contradict_one_another_are_refused(shared_data) -> None:
+    text = text_of(shared_data, "12")
+    assert parse(text.replace("avg=2942.27", "avg=1.5")) == []  # at its end the mean is 2942.27
+    assert parse(text.replace("median=2781", "median=12781")) == []  # above the 95th percentile
+    wrapped = text.replace("Inference (avg): 2942.27", "Inference (avg): 294\n2.27")  # by a terminal, within a number
+    assert parse(wrapped) == []
+
+
+def test_a_last_line_that_is_cut_off_is_not_believed() -> None:
+    end = "Inference timings in us: Init: 10, First inference: 3000, Warmup (avg): 3000, Inference (avg): 25"
+    assert parse(end) == []  # of 2500, perhaps
+    assert parse(end + "\n")[0].summary.latency_ns == 25_000
+    whole = "count=4 first=25 curr=26 min=24 max=26 avg=25 std=1\n" + end
+    assert parse(whole)[0].summary.count == 4
 
 
 def test_a_single_inference() -> None:
@@ -123,3 +134,52 @@ def test_a_sample_keeps_its_summary_in_json(shared_data) -> None:
     sample = ReplicateSample(0, 0, 0, summary=parse(text_of(shared_data, "12"))[0].summary)
     assert ReplicateSample.from_json(json.loads(json.dumps(sample.to_json()))) == sample
     assert ReplicateSample.from_json({**ReplicateSample(0, 0, 0, error="x").to_json()}).summary is None
+
+
+def test_every_inference_took_equally_long() -> None:
+    text = "count=50 curr=7(all same)\nInference timings in us: Init: 10, First inference: 7, Warmup (avg): 7, Inference (avg): 7\n"
+    (report,) = parse(text)
+    assert (report.summary.statistic, report.summary.latency_ns, report.summary.count, report.summary.max_ns) == ("median", 7000, 50, 7000)
+
+
+@pytest.mark.parametrize("mean", ["nan", "-nan", "inf", "0", "1e+30", "-3"])
+def test_what_is_no_latency_is_none(mean: str) -> None:
+    assert parse(f"Inference timings in us: Init: 10, First inference: 0, Warmup (avg): nan, Inference (avg): {mean}\n") == []
+
+
+def test_memory_is_in_mebibytes(shared_data) -> None:
+    tflite, litert = parse(text_of(shared_data, "02"))[1], parse(text_of(shared_data, "08"))[0]
+    assert (tflite.init_memory_bytes, tflite.overall_memory_bytes) == (int(132.816 * 2**20), int(132.816 * 2**20))
+    assert (litert.init_memory_bytes, litert.peak_memory_bytes) == (int(6391.74 * 2**20), None)
+    peak = "Overall peak memory footprint (MB) via periodic monitoring: 13.5\n"
+    end = "Inference timings in us: Init: 10, First inference: 3000, Warmup (avg): 3000, Inference (avg): 25\n"
+    assert parse(end + peak)[0].peak_memory_bytes == int(13.5 * 2**20)
+
+
+# The words in which the tools ended over the years, in lines of our own: line, latency, load, first inference (µs).
+ENDS = [
+    ("Average inference timings in us: 4321 , Warmup: 5000, ", 4321, None, None),  # 2017
+    ("Average inference timings in us: Warmup: 5000, Init: 700, no stats: 4321.5", 4321.5, 700, None),  # 2018
+    (
+        "E/tflite  (12): Average inference timings in us: Warmup: 5000, Init: 700, Inference: 4321.5Overall max resident set size = 10 MB",
+        4321.5,
+        700,
+        None,
+    ),
+    ("Inference timings in us: Init: 700, First inference: 6000, Warmup (avg): 5000, Inference (avg): 4321.5", 4321.5, 700, 6000),  # from 2019 on
+    ("INFO: [benchmark_litert_model.h:88] Inference (avg):      4.32 ms (14 runs)", 4320, None, None),  # 2025
+]
+
+
+@pytest.mark.parametrize("end", ENDS, ids=range(len(ENDS)))
+def test_the_last_line_as_it_was_worded_over_the_years(end) -> None:
+    (report,) = parse(end[0] + "\n")
+    told = [report.load_ns, report.first_inference_ns]
+    assert report.summary.latency_ns == pytest.approx(end[1] * 1000)
+    assert [value and value / 1000 for value in told] == list(end[2:])
+
+
+def test_figures_of_other_tools_and_of_prose_are_not_taken() -> None:
+    assert parse("Inference (avg): 12.34 ms\nInference timings in us:\n    Init: 1523\n") == []
+    assert parse("I benchmark_model.cc:600] Average inference timings in us: Warmup: 335, no stats: 23, with stats: 24\n") == []
+    assert parse("INFO: Inference (avg):     5.5 GB\ncount=3 cats\n") == []

@@ -19,6 +19,12 @@ from dsmobile.errors import UsageError
         ("ssh:[::1]", Address("ssh", "::1")),
         ("emulated:cortex-a72", Address("emulated", "cortex-a72")),
         ("emulated:cortex-a76", Address("emulated", "cortex-a76")),
+        ("adb", Address("adb")),
+        ("adb:R58M1234ABC", Address("adb", "R58M1234ABC")),
+        ("adb:192.168.1.5:5555", Address("adb", "192.168.1.5:5555")),
+        ("adb:[fe80::1]:5555", Address("adb", "[fe80::1]:5555")),
+        ("adb:emulator-5554", Address("adb", "emulator-5554")),
+        ("adb:adb-R58M-x1Y2z3._adb-tls-connect._tcp", Address("adb", "adb-R58M-x1Y2z3._adb-tls-connect._tcp")),
     ],
 )
 def test_reads_an_address_and_writes_it_back(text: str, address: Address) -> None:
@@ -58,11 +64,11 @@ def test_refuses_what_is_no_address(text: str) -> None:
         parse_address(text)
 
 
-@pytest.mark.parametrize("text", ["adb", "adb:R58M1234"])
-def test_says_what_is_not_supported_yet_and_what_to_do_instead(text: str) -> None:
-    with pytest.raises(UsageError, match="not supported in this version") as caught:
+@pytest.mark.parametrize("text", ["adb:", "adb:-s", "adb:a b", "adb:a;reboot", "adb:$(id)", "adb:a\nb", "adb:\x1b[2J", "adb:" + "R" * 300])
+def test_what_is_no_serial_number_of_a_phone(text: str) -> None:
+    with pytest.raises(UsageError, match="is not a phone's serial number") as caught:
         parse_address(text)
-    assert "ssh:user@host" in caught.value.advice
+    assert "adb devices -l" in caught.value.advice
 
 
 @pytest.mark.parametrize("text", ["emulated", "emulated:", "emulated:cortex-a53", "emulated:host; ls", "emulated:cortex-a72:1"])

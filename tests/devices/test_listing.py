@@ -18,6 +18,7 @@ def test_knows_this_machine_without_names_of_hosts_or_persons(monkeypatch, tmp_p
     import platform
 
     monkeypatch.setenv("DSMOBILE_SSH_CONFIG", str(tmp_path / "absent"))
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", "1")  # where no adb server can listen; asking adb would start one
     devices = list_devices()["devices"]
     assert [device["address"] for device in devices] == ["local"]
     facts = devices[0]["facts"]
