@@ -110,6 +110,8 @@ def _check(options: Options) -> None:
         raise UsageError("--bundle and --import-samples are two ends of one way", "write the bundle first, import its samples later")
     if options.import_logs and (options.bundle is not None or options.import_samples is not None):
         raise UsageError("--import-log does not apply beside --bundle and --import-samples", "give one of the three")
+    if options.import_logs and not (options.models or options.artifacts or options.pairs):
+        raise UsageError("which file ran is not said", "give it with --model FILE.tflite")
     if options.models and not options.import_logs:
         raise UsageError("--model does not apply without --import-log", "name the files to measure without --model")
     if options.bundle_for is not None and options.bundle is None:

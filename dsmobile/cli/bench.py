@@ -83,7 +83,7 @@ def bench(
     out: Annotated[str, typer.Option("--out", metavar="DIR", help="The result goes to its folder results.")] = "dsmobile-out",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Measure model files on a device: blocks of fresh processes, an honest interval, and whether it can be believed."""
+    """Measure model files here, over SSH or on a phone: blocks of fresh processes, an honest interval, and whether it can be believed."""
     from dsmobile.cli import output
 
     kept: dict[str, Any] = {}

@@ -112,6 +112,9 @@ def checked_recipes(request: ExportRequest) -> list[Recipe]:
     for name, given in (("layout nhwc", request.layout == "nhwc"), ("dynamic-batch", request.dynamic_batch)):
         if given and "onnx" not in [file_format for recipe in recipes for file_format in formats_of(request, recipe)]:
             raise UsageError(f"--{name} acts on ONNX files, and none is asked for", "add --format onnx, or leave it away")
+    for name, text in (("author", request.author), ("license", request.license)):
+        if text and not (request.labels and "tflite" in request.formats):
+            raise UsageError(f"--{name} goes into the metadata of a .tflite file with labels", "give --labels FILE and --format tflite, or leave it away")
     if request.io != "float32" and any(recipe.max_drop for recipe in recipes):
         raise UsageError(
             f"--io {request.io} does not go with the recipe mixed, which keeps layers in float32", "leave --io away, or take --recipe int8"
