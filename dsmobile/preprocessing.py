@@ -152,7 +152,10 @@ class Preprocessing:
         """
         if document.get("schema") != SCHEMA:
             raise DataError(f"preprocessing has the schema {document.get('schema')!r}, not {SCHEMA!r}", "export the model again")
-        crop = document["crop"]
+        crop, numbers = document["crop"], [*document["scale"], *document["offset"]]
+        sides = [side for side in (document["resize"], *(crop or ())) if side is not None]
+        if any(type(side) is not int for side in sides) or any(type(number) not in (int, float) for number in numbers):
+            raise DataError(f"preprocessing: {str([*sides, *numbers])[:120]} are not all numbers, and whole ones for the sizes", HOW)
         return cls(
             resize=document["resize"],
             crop=(crop[0], crop[1]) if crop else None,

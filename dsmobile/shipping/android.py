@@ -18,7 +18,7 @@ from dsmobile.shipping.apk.card import SUFFIX as CARD_SUFFIX
 from dsmobile.shipping.artifact_check import Shippable, open_runner_of, open_shippable
 from dsmobile.shipping.card import write_card
 from dsmobile.shipping.goldens import TOLERANCE_RULE, Golden, golden_files, make_goldens, runtime
-from dsmobile.shipping.names import asset_stem, catalog_name, checked_package
+from dsmobile.shipping.names import asset_stem, catalog_name, checked_package, gradle_name
 from dsmobile.shipping.record import write_module
 from dsmobile.shipping.render import render_folder, template_folder
 
@@ -128,7 +128,7 @@ def module_files(shippable: Shippable, labels: tuple[str, ...], package: str, st
     versions = _versions()
     values = {
         "package": package,
-        "gradle_name": package.rpartition(".")[2],
+        "gradle_name": gradle_name(package),
         "catalog": catalog_name(package),
         "model_asset": model_asset,
         "labels_asset": labels_asset,

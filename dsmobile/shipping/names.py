@@ -18,6 +18,8 @@ typeof val var when while"""
 KEYWORDS = frozenset(_JAVA.split()) | frozenset(_KOTLIN.split())
 # Windows keeps these for devices, whatever their ending.
 DEVICE_NAMES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))})
+# Folders that an app's project has already, or that Gradle deletes.
+PROJECT_FOLDERS = frozenset({"app", "build", "buildsrc", "gradle", "out", "src"})
 # Their class loaders and compilers keep these for themselves.
 RESERVED_ROOTS = frozenset({"java", "javax", "kotlin", "android"})
 
@@ -69,6 +71,16 @@ def asset_stem(name: str) -> str:
     if stem.partition(".")[0].lower() in DEVICE_NAMES:
         stem = f"model_{stem}"[:_LONGEST_ASSET].rstrip("._-")
     return stem or "model"
+
+
+def gradle_name(package: str) -> str:
+    """The module's folder and Gradle project in an app: `com.acme.vision` gives `vision`, and `com.acme.app` gives `app_classifier`.
+
+    Args:
+        package: A checked package.
+    """
+    word = package.rpartition(".")[2]
+    return f"{word}_classifier" if word.lower() in PROJECT_FOLDERS else word
 
 
 def catalog_name(package: str) -> str:

@@ -13,7 +13,7 @@ from dsmobile.errors import SpecError, nearest
 from dsmobile.files import recipes_folder
 
 PACKAGE = "PACKAGE"
-_HIDDEN = frozenset({".github", ".gitignore"})
+_HIDDEN = frozenset({".gitattributes", ".github", ".gitignore"})
 _PLACE = re.compile(r"(?<!\$)\{\{([#^/]?)([^{}\n]*)\}\}")  # ${{...}} is GitHub's own
 _SECTION = re.compile(r"^[ \t]*\{\{([#^])(\w+)\}\}[ \t]*\n(.*?)^[ \t]*\{\{/\2\}\}[ \t]*\n", re.MULTILINE | re.DOTALL)
 
@@ -34,7 +34,7 @@ def render_folder(folder: Path, values: Mapping[str, str], sections: Mapping[str
     """Renders every template.
 
     Args:
-        folder: The templates; hidden files but `.github` and `.gitignore`, and editors' backups, are left out.
+        folder: The templates; hidden files but git's and GitHub's, and editors' backups, are left out.
         values: The text for each `{{name}}` that a template may use; `package` also names folders.
         sections: Whether the lines between `{{#name}}` and `{{/name}}` are kept; those between `{{^name}}` and `{{/name}}` are where not.
 

@@ -114,6 +114,14 @@ SPOILED: dict[str, tuple[Callable[[], dict[str, object]], set[str]]] = {
     "a card of other classes": (lambda: {"card": apks.card_for(apks.mean_model(), LABELS, classes=4)}, {"labels"}),
     "a card of another model": (lambda: {"card": apks.card_for(model_with(1), LABELS)}, {"sha256"}),
     "a card that is no JSON": (lambda: {"card": b"{"}, {"sha256"}),
+    "a card whose scale is a list": (
+        lambda: {"card": apks.card_for(apks.mean_model(), LABELS).replace(b'"offset": [-1.0]', b'"offset": [[]]')},
+        {"sha256"},
+    ),
+    "a card whose outputs no float holds": (
+        lambda: {"card": apks.card_for(apks.mean_model(), LABELS).replace(b'"outputs": [', b'"outputs": [1' + b"0" * 400 + b", ")},
+        {"sha256"},
+    ),
     "a card that climbs": (lambda: {"card": apks.card_for(apks.mean_model(), LABELS, labels_file="../../etc/passwd")}, {"sha256"}),
     "a card with a huge image": (
         lambda: {
@@ -137,6 +145,7 @@ SPOILED: dict[str, tuple[Callable[[], dict[str, object]], set[str]]] = {
         {"goldens"},
     ),
     "4 KB pages": (lambda: {"libraries": (Part(ARM64, apks.shared_object("arm64-v8a", 4096), align=16384),)}, {"page_alignment"}),
+    "no page size": (lambda: {"libraries": (Part(ARM64, apks.shared_object("arm64-v8a", 0), align=16384),)}, {"page_alignment"}),
     "4 KB pages, deflated": (
         lambda: {"libraries": (Part(ARM64, apks.shared_object("arm64-v8a", 4096), deflated=True),), "manifest": apks.manifest_xml()},
         {"page_alignment"},
@@ -144,6 +153,10 @@ SPOILED: dict[str, tuple[Callable[[], dict[str, object]], set[str]]] = {
     "library at a multiple of 4 KB": (lambda: {"libraries": (Part(ARM64, apks.shared_object("arm64-v8a"), align=4096),)}, {"zip_alignment"}),
     "deflated but not to be unpacked": (lambda: {"libraries": (Part(ARM64, apks.shared_object("arm64-v8a"), deflated=True),)}, {"zip_alignment"}),
     "32-bit alone": (lambda: {"libraries": (Part(ARM32, apks.shared_object("armeabi-v7a", 4096), align=4),)}, {"abis"}),
+    "the runtime for one of two ABIs": (
+        lambda: {"libraries": (*Parts().libraries, Part(b"lib/armeabi-v7a/libother.so", apks.shared_object("armeabi-v7a", 4096), align=4))},
+        {"abis"},
+    ),
     "of another processor": (lambda: {"libraries": (Part(ARM64, apks.shared_object("x86_64"), align=16384),)}, {"abis"}),
     "no library": (lambda: {"libraries": (Part(ARM64, b"#!/bin/sh\n" * 99, align=16384),)}, {"page_alignment"}),
     "library cut short": (lambda: {"libraries": (Part(ARM64, apks.shared_object("arm64-v8a")[:90], align=16384),)}, {"page_alignment"}),
@@ -239,7 +252,16 @@ def test_the_artifact_and_the_module_say_which_export_it_should_be(tmp_path: Pat
     assert failed(check_apk(apk, module=module)) == {"sha256"}
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"schema": "dsmobile.other/1"}', '{"schema": "dsmobile.module/1"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"schema": "dsmobile.other/1"}',
+        '{"schema": "dsmobile.module/1"}',
+        '{"schema": "dsmobile.module/1", "model": "/", "model_sha256": ""}',
+    ],
+)
 def test_a_damaged_module_is_bad_input(tmp_path: Path, text: str) -> None:
     apk = Parts().write(tmp_path / "app.apk")
     with pytest.raises(DataError):

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -59,6 +60,8 @@ def test_the_module_holds_what_gradle_looks_for(artifact: Any, labels: Path, tmp
         "build.gradle.kts",
         "settings.gradle.kts",
         "gradle/libs.versions.toml",
+        ".gitattributes",
+        ".gitignore",
         ".github/workflows/android.yml",
         "consumer-rules.pro",
         "README.md",
@@ -185,6 +188,39 @@ def test_labels_stay_in_their_file(artifact: Any, tmp_path: Path) -> None:
         "dsmobile-module.json",
     }  # no code reads a label from these but tests
     assert differing == {f"{ASSETS}.labels.txt", *data}
+
+
+def test_the_readme_says_which_images_the_module_takes(artifact: Any, labels: Path, tmp_path: Path) -> None:
+    words = {
+        Preprocessing(resize=40, crop=(32, 32)): "of any size: the module resizes and crops",
+        Preprocessing(resize=32): "as wide to high as the input (32 x 32): the module resizes, and refuses others",
+        Preprocessing(crop=(24, 32)): "of at least 32 x 24 pixels (width x height): the module keeps its centre and does not resize",
+        Preprocessing(): "of exactly 32 x 32 pixels (width x height): the module neither resizes nor crops",
+    }
+    for number, (preprocess, said) in enumerate(words.items()):
+        module = ship_android(artifact(preprocess, name=f"n{number}"), labels, "com.acme.vision", tmp_path / f"m{number}").module
+        readme = text(module, "README.md")
+        assert [other in readme for other in words.values()] == [other == said for other in words.values()]
+
+
+@pytest.mark.parametrize("word", ["app", "App", "gradle", "build", "buildSrc"])
+def test_the_modules_folder_is_none_that_an_apps_project_has(artifact: Any, labels: Path, tmp_path: Path, word: str) -> None:
+    module = ship_android(artifact(), labels, f"com.acme.{word}", tmp_path / "module").module
+    assert f'rootProject.name = "{word}_classifier"' in text(module, "settings.gradle.kts")
+    readme = text(module, "README.md")
+    assert f'include(":{word}_classifier")' in readme and f'files("{word}_classifier/gradle/libs.versions.toml")' in readme
+    assert f'":{word}"' not in readme and f"`{word}/`" not in readme
+
+
+def test_git_converts_no_line_ending_of_a_module(artifact: Any, labels: Path, tmp_path: Path) -> None:
+    git = shutil.which("git")
+    if git is None:
+        pytest.skip("git is not installed")
+    module = ship_android(artifact(), labels, "com.acme.vision", tmp_path / "app/vision").module
+    before = tree(module)
+    for command in (["init", "-q"], ["config", "core.autocrlf", "true"], ["add", "."], ["checkout-index", "-a", "-f", "--prefix=out/"]):
+        subprocess.run([git, "-C", str(tmp_path / "app"), *command], check=True, capture_output=True)
+    assert tree(tmp_path / "app/out/vision") == before
 
 
 def test_labels_that_cannot_be_told_apart_are_named(artifact: Any, tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def read_card(data: bytes) -> Card:
         card = _card(document)
     except DataError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, DsmobileError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError, DsmobileError) as error:
         raise DataError(f"it is damaged: {type(error).__name__}: {str(error)[:120]}", _ADVICE) from error
     _refuse_large_images(card)
     return card

@@ -10,6 +10,7 @@ from dsmobile.shipping.apk.signatures import Signatures, Verification
 PAGE_BYTES = 16384
 LITERT_MIN_SDK, TFLITE_MIN_SDK = 24, 21
 _V2_SDK, _V3_SDK, _V2_TARGET = 24, 28, 30
+_RUNTIMES = ("libLiteRt.so", "libtensorflowlite_jni.so", "libonnxruntime.so")
 _UNREAD = "AndroidManifest.xml cannot be read"
 _NONE_64 = "no native libraries for 64-bit processors"
 _SIGN = "sign it: apksigner sign --ks KEYSTORE APP.apk"
@@ -28,7 +29,7 @@ def _level(value: int | str | None) -> str:
 
 
 def check_abis(libraries: tuple[Library, ...]) -> Check:
-    """Whether 64-bit processors are served wherever 32-bit ones are, and each library is for its folder's processor."""
+    """Whether 64-bit processors are served wherever 32-bit ones are, by the runtime too, and each library is for its folder's processor."""
     abis = {library.abi for library in libraries}
     if not abis:
         return Check("abis", PASSED, "no native libraries: the runtime must come from a split APK or Google Play services")
@@ -36,6 +37,12 @@ def check_abis(libraries: tuple[Library, ...]) -> Check:
     if missing:
         advice = "Google Play asks for 64-bit libraries wherever there are 32-bit ones: add the ABI to abiFilters"
         return Check("abis", FAILED, f"{', '.join(sorted(abis))}, but not {' and '.join(missing)}", advice)
+    lacking = [f"{name} is not there for {' and '.join(lacks)}" for name in _RUNTIMES if (lacks := _lacks(name, libraries, abis))]
+    if lacking:
+        advice = (
+            "a phone takes one ABI for all libraries, so it cannot open the model there: add the runtime's library, or drop the ABI from abiFilters"
+        )
+        return Check("abis", FAILED, sentences(lacking), advice)
     machines = {"armeabi": "armeabi-v7a"}
     astray = [
         f"{library.path} is for {library.machine}" for library in libraries if library.machine not in (None, machines.get(library.abi, library.abi))
@@ -45,19 +52,26 @@ def check_abis(libraries: tuple[Library, ...]) -> Check:
     return Check("abis", PASSED, ", ".join(sorted(abis)))
 
 
+def _lacks(name: str, libraries: tuple[Library, ...], abis: set[str]) -> list[str]:
+    """The ABIs of the app that a library is not there for, where it is there for others."""
+    served = {library.abi for library in libraries if library.name == name}
+    return sorted(abis - served) if served else []
+
+
 def check_page_alignment(libraries: tuple[Library, ...]) -> Check:
     """Whether 64-bit libraries are laid out for pages of 16 KB."""
     wide = [library for library in libraries if library.is_64_bit]
     if not wide:
         return Check("page_alignment", PASSED, _NONE_64)
     unread = [f"{library.path} {library.problem}" for library in wide if library.problem]
-    narrow = [f"{library.path} {library.page_alignment_bytes}" for library in wide if (library.page_alignment_bytes or PAGE_BYTES) < PAGE_BYTES]
+    aligned = [(library.path, library.page_alignment_bytes) for library in wide if library.page_alignment_bytes is not None]
+    narrow = [f"{path} {alignment}" for path, alignment in aligned if alignment < PAGE_BYTES]
     if narrow:
         advice = "take a newer version of the library, or link it with -Wl,-z,max-page-size=16384 (the NDK does from r28 on)"
         return Check("page_alignment", FAILED, f"laid out for smaller pages: {named(narrow)}", advice)
     if unread:
         return Check("page_alignment", FAILED, sentences(unread), "it cannot be loaded: build or copy it again")
-    smallest = min(library.page_alignment_bytes or 0 for library in wide)
+    smallest = min(alignment for _, alignment in aligned)
     return Check("page_alignment", PASSED, f"for pages of {smallest} bytes: {named(library.path for library in wide)}")
 
 

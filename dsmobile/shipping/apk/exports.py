@@ -63,11 +63,10 @@ def module_export(folder: Path) -> Export:
         document = json.loads(record.read_bytes())
         if document["schema"] != RECORD_SCHEMA:
             raise DataError(f"{record} has the schema {str(document['schema'])[:80]!r}, not {RECORD_SCHEMA!r}", advice)
-        model, digest = str(document["model"]), str(document["model_sha256"])
+        digest, path = str(document["model_sha256"]), folder / str(document["model"])
+        card_file = path.with_name(path.stem + apk_card.SUFFIX)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{record} is damaged: {error}", advice) from error
-    path = folder / model
-    card_file = path.with_name(path.stem + apk_card.SUFFIX)
     card = None
     if card_file.is_file():
         if card_file.stat().st_size > apk_card.LARGEST_BYTES:

@@ -18,10 +18,10 @@ android {
         targetCompatibility = JavaVersion.VERSION_11
     }
 
+    // Of these two, an app's APK takes the app's own settings, which are the same by default; the tests' APK takes these.
     androidResources {
         noCompress += "tflite" // LiteRT maps the network into memory as it lies in the APK
     }
-
     packaging {
         jniLibs.useLegacyPackaging = false // native libraries lie uncompressed, on boundaries of 16 KB
     }

@@ -11,9 +11,9 @@ import com.google.ai.edge.litert.TensorBuffer
 /**
  * Labels images with the network in `assets/{{model_asset}}`.
  *
- * Opening compiles the network: do it once, off the main thread, and [close] it at the end. Images must be upright
- * and whole: [Preprocessing] makes the network's input of them. All buffers are reused from image to image; calls from
- * several threads wait for each other, and so does [close].
+ * Opening compiles the network: do it once, off the main thread, and [close] it at the end. Images must be upright:
+ * [Preprocessing] makes the network's input of them, and refuses sizes that do not fit. All buffers are reused from
+ * image to image; calls from several threads wait for each other, and so does [close].
  *
  * @param assets of the app: `context.assets`.
  * @property accelerator what runs every operation of the network: [Accelerator.CPU] or [Accelerator.GPU]. LiteRT is
@@ -63,6 +63,7 @@ public class Classifier(
      *
      * @param bitmap of any configuration; colours are read as sRGB, and transparency is ignored.
      * @param count how many classes at most.
+     * @throws IllegalArgumentException where the image does not fit the network's input.
      * @throws IllegalStateException after [close].
      */
     public fun classify(bitmap: Bitmap, count: Int = 5): List<LabelledScore> =
@@ -73,6 +74,7 @@ public class Classifier(
      *
      * @param rgb three bytes a pixel, row by row.
      * @param count how many classes at most.
+     * @throws IllegalArgumentException where the image does not fit the network's input.
      * @throws IllegalStateException after [close].
      */
     public fun classify(rgb: ByteArray, width: Int, height: Int, count: Int = 5): List<LabelledScore> =

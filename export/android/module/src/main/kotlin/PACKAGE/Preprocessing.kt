@@ -7,6 +7,9 @@ package {{package}}
 {{#resize}}
  * The shorter side is resized to [RESIZE] pixels ([Resampling]).
 {{/resize}}
+{{^resize}}
+ * Images are not resized.
+{{/resize}}
 {{#crop}}
  * The centre is kept.
 {{/crop}}
