@@ -20,7 +20,8 @@ quickstart: $(STAMP)
 
 # What pip alone can test: what measures has the machine to itself, the rest runs in two processes.
 QUICK    := not slow and not devices and not browser and not ship
-MEASURES := tests/benchmark tests/device_bench tests/devices tests/test_pipeline.py
+MEASURES := $(addprefix tests/benchmark/test_,bench_local.py bundle.py injected.py measure.py sustained.py) \
+            tests/device_bench tests/devices/test_keeping.py tests/test_pipeline.py
 test: $(STAMP) lint
 	$(PYTEST) -m '$(QUICK)' -n 2 --dist loadfile $(foreach path,$(MEASURES),--ignore=$(path))
 	$(PYTEST) -m '$(QUICK)' $(MEASURES)

@@ -214,18 +214,23 @@ def _words(shippable: Shippable) -> dict[str, str]:
         "parity_sqnr_db": "without bound (equal)" if parity.sqnr_db is None else f"{parity.sqnr_db:.1f} dB",
         "parity_top1_agreement": f"{100 * parity.top1_agreement:.1f}%",
         "source_lines": "\n".join(f"- {_plain(key)}: `{_plain(value)}`" for key, value in scalars.items()),
-        "weights_note": _weights_note(str(manifest.source.get("weights", ""))),
+        "weights_note": _weights_note(str(manifest.source.get("weights", "")), str(manifest.metadata.get("license") or "")),
     }
 
 
 def _plain(value: object) -> str:
-    """A stranger's word for Markdown: one line, no way out of a code span, and of a path only its last part."""
-    text = "".join(character if character.isprintable() and character != "`" else "_" for character in str(value))
-    text = text.replace("\\", "/").rstrip("/").rpartition("/")[2]
-    return text[:200].strip() or "_"
+    """A stranger's word for Markdown, and of a path only its last part."""
+    return _one_line(str(value).replace("\\", "/").rstrip("/").rpartition("/")[2])
 
 
-def _weights_note(weights: str) -> str:
+def _one_line(text: str) -> str:
+    """A stranger's words for a code span of Markdown: one line, and no way out."""
+    return "".join(character if character.isprintable() and character != "`" else "_" for character in text)[:200].strip() or "_"
+
+
+def _weights_note(weights: str, given: str) -> str:
+    if given:
+        return f"Whoever exported the network gave its licence as `{_one_line(given)}`; it stands in the file's metadata too."
     if weights == "random":
         return "The weights are random: this network has learned nothing, so it serves to measure, not to recognise."
     if weights == "imagenet":

@@ -114,7 +114,7 @@ def _image_input(path: Path, manifest: Manifest, preprocessing: Preprocessing) -
     tensor = _only(path, "input", manifest.inputs)
     if tensor.dtype != "float32":
         raise ModelError(
-            f"{path} takes {tensor.dtype}, and LiteRT's Kotlin API has no such buffer for images in every version",
+            f"{path} takes {tensor.dtype}, and the Android module and its goldens are for float32 ends",
             "export it with --io float32: the weights stay int8, only the ends become float32",
         )
     shape = tensor.shape

@@ -463,3 +463,11 @@ def test_shipping_needs_no_tensorflow_and_its_command_nothing_heavy() -> None:
         program = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
         assert done.stdout.strip() == "[]", module
+
+
+def test_the_licence_that_was_given_is_told_and_stays_words(artifact: Any, labels: Path, tmp_path: Path) -> None:
+    given = "GPL-2.0/MIT `[x](y)`\n# No heading"
+    path = artifact(metadata={"labels": 7, "author": "", "license": given})
+    readme = (ship_android(path, labels, "com.acme.vision", tmp_path / "module").module / "README.md").read_text()
+    assert "gave its licence as `GPL-2.0/MIT _[x](y)__# No heading`" in readme
+    assert "dsmobile does not know under which licence" not in readme
