@@ -202,6 +202,7 @@ def export(request: ExportRequest, progress: Progress = _silent) -> Exported:
     from dsmobile.exporters.familiarity import calibration_notes, familiarity
     from dsmobile.exporters.rescaling import RESCALING
     from dsmobile.networks import plan_twin, prepare
+    from dsmobile.tflite_metadata.describing import repeated_note
 
     asked = _asked(request, progress)
     source, recipes, preprocessing, jobs = asked.source, asked.recipes, asked.preprocessing, asked.jobs
@@ -238,6 +239,7 @@ def export(request: ExportRequest, progress: Progress = _silent) -> Exported:
             manifests.append(manifest)
     progress("done", 1.0)
     notes = _notes(source, inputs, preprocessing, recipes, left, manifests)
+    notes += filter(None, [repeated_note(order.labels)])
     if judged:
         notes += calibration_notes(inputs, familiar)
     return Exported(tuple(paths), tuple(manifests), tuple(notes))

@@ -64,11 +64,11 @@ def metadata(
     model: Annotated[str, typer.Argument(metavar="FILE", help="A .tflite classifier: yours or a stranger's.")],
     labels: Annotated[str, typer.Option("--labels", metavar="FILE", help="One class a line, in the network's order.")],
     preprocess: Annotated[str, typer.Option("--preprocess", help="From RGB bytes to the input; needed for a file that dsmobile did not write.")] = "",
-    name: Annotated[str, typer.Option("--name", help="Of the network.")] = "",
-    description: Annotated[str, typer.Option("--description", help="Of the network.")] = "",
-    version: Annotated[str, typer.Option("--version", help="Of the network.")] = "",
-    author: Annotated[str, typer.Option("--author", help="Of the network.")] = "",
-    licence: Annotated[str, typer.Option("--license", help="Of the network.")] = "",
+    name: Annotated[str, typer.Option("--name", help="Of the network; by default what the file has.")] = "",
+    description: Annotated[str, typer.Option("--description", help="Of the network; by default what the file has.")] = "",
+    version: Annotated[str, typer.Option("--version", help="Of the network; by default what the file has.")] = "",
+    author: Annotated[str, typer.Option("--author", help="Of the network; by default what the file has.")] = "",
+    licence: Annotated[str, typer.Option("--license", help="Of the network; by default what the file has.")] = "",
     score_calibration: Annotated[
         str, typer.Option("--score-calibration", metavar="FILE", help="A line for each class: scale,slope,offset or scale,slope,offset,min_score.")
     ] = "",

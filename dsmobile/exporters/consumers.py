@@ -15,6 +15,8 @@ from dsmobile.errors import ModelError, UsageError, nearest
 from dsmobile.exporters.artifact import TensorInfo
 from dsmobile.exporters.file_facts import FileFacts
 
+MEDIAPIPE_INPUTS = ("float32", "uint8")
+
 
 @dataclass(frozen=True)
 class Reason:
@@ -66,14 +68,17 @@ def _mediapipe(facts: FileFacts) -> Iterator[Reason]:
         yield Reason(f"it would read an output of {_shape(scores)} as one list of classes", "export a classifier, with its head")
     if len(given.shape) != 4 or given.shape[3] != 3:
         yield Reason(f"it wants an image of three channels, not {_shape(given)}", "take a network for RGB images")
-    yield from _types(facts, ("float32", "uint8"))
+    yield from _types(facts, MEDIAPIPE_INPUTS)
     if given.dtype == "float32":
-        yield from (Reason(f"it wants metadata; {why}", instead) for why, instead in facts.without_metadata)
+        yield from (Reason(f"it wants metadata; {one.why}", one.instead) for one in facts.without_metadata)
         return
-    yield from (Reason(why, instead, refuses=False) for why, instead in facts.without_metadata)
-    if given.dtype == "uint8" and (given.scale, given.zero_point) != (1.0, 0):
+    yield from (
+        Reason(f"its answers would be wrong without a word: {one.why}" if one.misread else one.why, one.instead, refuses=one.misread)
+        for one in facts.without_metadata
+    )
+    if given.dtype == "uint8" and given.zero_point != 0:
         yield Reason(
-            "it takes bytes as the input's integers, which here are scaled otherwise: half a step apart at least",
+            "it takes bytes as the input's integers, which here lie up to half a step beside them",
             "export it with --rescaling inside",
             refuses=False,
         )
@@ -84,8 +89,13 @@ def _litert_kotlin(facts: FileFacts) -> Iterator[Reason]:
         yield _TFLITE
         return
     yield from _types(facts, ("float32", "int8", "uint8"))
-    if any(tensor.dtype == "uint8" for tensor in (*facts.inputs, *facts.outputs)):
-        yield Reason("its buffers know no uint8: bytes pass as int8, bit for bit", "export it with --io float32", refuses=False)
+    ends = {tensor.dtype for tensor in (*facts.inputs, *facts.outputs)}
+    if "uint8" in ends:
+        yield Reason(
+            "its buffers know no uint8, so bytes pass as int8, bit for bit; `ship android` refuses", "export it with --io float32", refuses=False
+        )
+    elif "int8" in ends:
+        yield Reason("`ship android` writes a module for float32 ends only", "export it with --io float32", refuses=False)
 
 
 def _litert_js(facts: FileFacts) -> Iterator[Reason]:

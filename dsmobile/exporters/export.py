@@ -104,6 +104,14 @@ class Order:
     rescaling: str = "outside"
     familiarity: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def given(self) -> Range | None:
+        """All that the input can hold, zero included, where calibration must not narrow it: integers take bytes that no calibration image had."""
+        if self.preprocessing is None or (self.rescaling != INSIDE and self.io == "float32"):
+            return None
+        low, high = self.preprocessing.input_range
+        return Range(min(low, 0.0), max(high, 0.0))
+
 
 def artifact_path(out: Path, network_name: str, role: str, recipe: str, file_format: str) -> Path:
     """Where an artifact is written."""
@@ -121,8 +129,7 @@ class Exporter:
         self.split = headed.split
         self._references: dict[int, tuple[list[Sample], Floats]] = {}
         self.logits: FoldedModel = replace(fold(headed.logits), name=network.name)
-        given = Range(*order.preprocessing.input_range) if order.preprocessing and order.rescaling == INSIDE else None
-        self.planner = Planner(self.logits, inputs, given)
+        self.planner = Planner(self.logits, inputs, order.given)
 
     def references(self, count: int) -> tuple[list[Sample], Floats]:
         """Samples for the comparison and the network's logits for them, its outputs one after another."""

@@ -15,6 +15,7 @@ from dsmobile.exporters.plan import Plan
 from dsmobile.exporters.planning import float_plan, integer_plan, weights_plan
 from dsmobile.exporters.quantization import LARGEST, Range
 from dsmobile.exporters.recipe import Recipe
+from dsmobile.tflite_metadata.values import Obstacle
 
 _ANY_RANGE = Range(-1.0, 1.0)
 
@@ -56,10 +57,10 @@ class FileFacts:
     outputs: tuple[TensorInfo, ...]
     operations: tuple[Operation, ...] = ()
     any_batch: bool = False
-    without_metadata: tuple[tuple[str, str], ...] = ()
+    without_metadata: tuple[Obstacle, ...] = ()
 
 
-def facts_of(plan: Plan, file_format: str, layout: Layout, data: bytes, without_metadata: tuple[tuple[str, str], ...]) -> FileFacts:
+def facts_of(plan: Plan, file_format: str, layout: Layout, data: bytes, without_metadata: tuple[Obstacle, ...]) -> FileFacts:
     """The facts of a file that was written from a plan.
 
     Args:
@@ -72,10 +73,24 @@ def facts_of(plan: Plan, file_format: str, layout: Layout, data: bytes, without_
     inputs, outputs = file_tensors(plan, file_format, layout)
     if file_format == "onnx":
         return FileFacts(file_format, inputs, outputs, any_batch=layout.dynamic_batch)
-    return FileFacts(file_format, inputs, outputs, tuple(sorted(set(_operations(data)))), without_metadata=without_metadata)
+    return tflite_facts(inputs, outputs, data, without_metadata)
 
 
-def sketch(logits: FoldedModel, recipe: Recipe, *, ends_in_softmax: bool, io: str) -> Plan:
+def tflite_facts(
+    inputs: tuple[TensorInfo, ...], outputs: tuple[TensorInfo, ...], data: bytes, without_metadata: tuple[Obstacle, ...] = ()
+) -> FileFacts:
+    """The facts of a TFLite file of ours.
+
+    Args:
+        inputs: Its inputs.
+        outputs: Its outputs.
+        data: The file.
+        without_metadata: Why it carries no TFLite metadata; empty where it does.
+    """
+    return FileFacts("tflite", inputs, outputs, tuple(sorted(set(_operations(data)))), without_metadata=without_metadata)
+
+
+def sketch(logits: FoldedModel, recipe: Recipe, *, ends_in_softmax: bool, io: str, given: Range | None = None) -> Plan:
     """A plan that computes nothing, but whose file has the ends and operators of the one that will be written: no calibration took part.
 
     Args:
@@ -83,11 +98,14 @@ def sketch(logits: FoldedModel, recipe: Recipe, *, ends_in_softmax: bool, io: st
         recipe: At what precision.
         ends_in_softmax: Whether the file will.
         io: Of the file's ends.
+        given: All that the input can hold, where that is known.
     """
     io = io if recipe.integer_ends else "float32"
     if recipe.quantized:
         model = lower(logits) if recipe.activations == "int8" else in_pairs(logits)
         ranges = dict.fromkeys((*(value.name for value in model.inputs), *(node.name for node in model)), _ANY_RANGE)
+        if given:
+            ranges[model.input.name] = given
         plan = integer_plan(model, ranges, dtype=recipe.activations, bound=LARGEST, everywhere=io != "float32", wide_logits=recipe.wide_logits)
     else:
         plan = weights_plan(logits) if recipe.weights == "int8" else float_plan(logits, half=recipe.weights == "float16")

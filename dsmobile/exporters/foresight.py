@@ -30,7 +30,7 @@ def foresee(model: Any, order: Order, jobs: Iterable[tuple[str, Recipe]]) -> dic
     logits = fold(headed.logits)
     found = {}
     for file_format, recipe in jobs:
-        plan = sketch(logits, recipe, ends_in_softmax=headed.ends_in_softmax, io=order.io)
+        plan = sketch(logits, recipe, ends_in_softmax=headed.ends_in_softmax, io=order.io, given=order.given)
         data = tflite.write(plan) if file_format == "tflite" else b""
         found[f"{recipe.name} {file_format}"] = acceptances(
             facts_of(plan, file_format, order.layout, data, obstacles(plan, order.labels, order.preprocessing))

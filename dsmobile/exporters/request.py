@@ -114,7 +114,9 @@ def checked_recipes(request: ExportRequest) -> list[Recipe]:
             raise UsageError(f"--{name} acts on ONNX files, and none is asked for", "add --format onnx, or leave it away")
     for name, text in (("author", request.author), ("license", request.license)):
         if text and not (request.labels and "tflite" in request.formats):
-            raise UsageError(f"--{name} goes into the metadata of a .tflite file with labels", "give --labels FILE and --format tflite, or leave it away")
+            raise UsageError(
+                f"--{name} goes into the metadata of a .tflite file with labels", "give --labels FILE and --format tflite, or leave it away"
+            )
     if request.io != "float32" and any(recipe.max_drop for recipe in recipes):
         raise UsageError(
             f"--io {request.io} does not go with the recipe mixed, which keeps layers in float32", "leave --io away, or take --recipe int8"
@@ -143,6 +145,11 @@ def check_fit(preprocessing: Preprocessing | None, shapes: dict[str, tuple[int, 
         taken = " and ".join(" x ".join(map(str, shape)) for shape in shapes.values())
         what = f"has {len(shapes)} inputs, {taken}" if len(shapes) > 1 else f"takes {taken}"
         raise UsageError(f"--preprocess makes one image of one or three channels, but {name} {what}", f"leave it away, and {arrays_how(shapes)}")
+    if preprocessing.layout != "nhwc":
+        raise UsageError(
+            f"--preprocess says layout={preprocessing.layout}, but {name} takes its images as NHWC, as every Keras network here",
+            "leave it away; --layout says how an ONNX file takes them",
+        )
     (shape,) = shapes.values()
     given = (*(preprocessing.crop or shape[:2]), preprocessing.channels)
     if given != shape:

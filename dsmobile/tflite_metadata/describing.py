@@ -130,6 +130,15 @@ def repeated(labels: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(label for label, count in Counter(labels).items() if count > 1)
 
 
+def repeated_note(labels: tuple[str, ...]) -> str:
+    """What a person must know of labels that several classes share; empty where there are none."""
+    twice = repeated(labels)
+    if not twice:
+        return ""
+    told = "1 label stands" if len(twice) == 1 else f"{len(twice)} labels stand"
+    return f"{told} there more than once, such as {twice[0]!r}: an app cannot tell these classes apart by name"
+
+
 def _of_ends(channels: int, inputs: int, outputs: int, input_dtype: str) -> Iterator[Obstacle]:
     if (inputs, outputs) != (1, 1):
         yield Obstacle(f"it has {inputs} inputs and {outputs} outputs", "export a classifier with one image as input and one output of scores")
@@ -141,21 +150,23 @@ def _of_ends(channels: int, inputs: int, outputs: int, input_dtype: str) -> Iter
 
 def _of_preprocessing(given: Preprocessing, channels: int, input_dtype: str, quantization: tuple[float, int] | None) -> Iterator[Obstacle]:
     if given.colour == "bgr":
-        yield Obstacle("it takes its colours in the order BGR, and metadata know RGB and grey only", "swap the channels of its first convolution")
+        yield Obstacle(
+            "it takes its colours in the order BGR, and metadata know RGB and grey only", "swap the channels of its first convolution", misread=True
+        )
     elif given.channels != channels:
         yield Obstacle(f"its preprocessing gives {given.channels} channels for {channels}", 'give "colour=rgb" or "colour=grey" in --preprocess')
     if given.layout != "nhwc":
         yield Obstacle(f"its input is {given.layout.upper()}, and metadata are about NHWC", 'give "layout=nhwc" in --preprocess')
     pairs = _pairs(given)
     if any(not _is_usable(scale, offset) for scale, offset in pairs):
-        yield Obstacle(f"its scale {given.scale} and offset {given.offset} have no positive, finite deviation", _INSIDE)
+        yield Obstacle(f"its scale {given.scale} and offset {given.offset} have no positive, finite deviation", _INSIDE, misread=True)
         return
     if len(pairs) > 1 and input_dtype in ("float32", "uint8"):
-        yield Obstacle("its channels are normalized differently, and readers take one mean and deviation", _INSIDE)
+        yield Obstacle("its channels are normalized differently, and readers take one mean and deviation", _INSIDE, misread=True)
     elif input_dtype == "uint8" and quantization:
         shift = max(shift_of_raw_bytes(scale, offset, quantization) for scale, offset in pairs)
         if not shift <= LARGEST_ROUNDING:
-            yield Obstacle(f"readers put raw bytes into a uint8 input, which are up to {shift:.3g} integers off here", _INSIDE)
+            yield Obstacle(f"readers put raw bytes into a uint8 input, which are up to {shift:.3g} integers off here", _INSIDE, misread=True)
 
 
 def _pairs(given: Preprocessing) -> list[tuple[float, float]]:

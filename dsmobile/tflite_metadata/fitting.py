@@ -27,6 +27,11 @@ def misfits(model: ModelFile, metadata: ClassifierMetadata) -> Iterator[Obstacle
         )
         return
     given, scores = model.inputs[0], model.outputs[0]
+    if any(size < 0 for size in given.signature[1:]):  # an open batch is run as one image
+        yield Obstacle(
+            f"its input is left open, {_sizes(given.signature)}: readers would make every image {_sizes(given.shape[1:3])} pixels",
+            "convert it with a fixed height and width",
+        )
     if given.shape != (1, metadata.height, metadata.width, metadata.channels):
         described = f"1 x {metadata.height} x {metadata.width} x {metadata.channels}"
         yield Obstacle(f"its input is {_sizes(given.shape)}, not {described}", "give the preprocessing of this network")
@@ -47,4 +52,4 @@ def misfits(model: ModelFile, metadata: ClassifierMetadata) -> Iterator[Obstacle
 
 
 def _sizes(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape)) or "one number"
+    return " x ".join("?" if size < 0 else str(size) for size in shape) or "one number"

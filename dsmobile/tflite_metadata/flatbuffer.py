@@ -63,7 +63,12 @@ class Table:
     def points_to(self, index: int) -> int:
         """Where the table, vector or string begins that a field refers to; 0 where the field is absent."""
         place = self.field(index)
-        return place + int(number(self.data, "I", place)) if place else 0
+        if not place:
+            return 0
+        target = place + int(number(self.data, "I", place))
+        if target >= len(self.data):
+            raise DamagedError(f"an offset leads to byte {target} of {len(self.data)}")
+        return target
 
     def table(self, index: int) -> Table | None:
         """The table that a field refers to."""

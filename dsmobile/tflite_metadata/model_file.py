@@ -16,14 +16,16 @@ class End:
     """An input or output of the first graph.
 
     Args:
-        shape: Its sizes, batch included; -1 where one is left open.
+        shape: Its sizes, batch included, as the file would run; 1 where one is left open.
         dtype: numpy's name, or the type's number.
         quantization: Scale and zero point; None where it has none, or one per channel.
+        signature: The sizes with -1 where one is left open; empty where none is.
     """
 
     shape: tuple[int, ...]
     dtype: str
     quantization: tuple[float, int] | None
+    signature: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,4 +114,5 @@ def _end(tensors: list[Table], index: int) -> End:
     scales = quantization.numbers(schema.Quantization.SCALE, "f", 2) if quantization else ()
     zero_points = quantization.numbers(schema.Quantization.ZERO_POINT, "q", 2) if quantization else ()
     stored = (float(scales[0]), int(zero_points[0]) if zero_points else 0) if len(scales) == 1 else None
-    return End(shape, schema.TENSOR_TYPES.get(number, f"type {number}"), stored)
+    signature = tuple(int(size) for size in tensor.numbers(schema.Tensor.SIGNATURE, "i", 16))
+    return End(shape, schema.TENSOR_TYPES.get(number, f"type {number}"), stored, signature if any(size < 0 for size in signature) else ())

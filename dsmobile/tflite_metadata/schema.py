@@ -45,7 +45,7 @@ class Operator:
 class Tensor:
     """A tensor."""
 
-    SHAPE, TYPE, BUFFER, NAME, QUANTIZATION = range(5)
+    SHAPE, TYPE, BUFFER, NAME, QUANTIZATION, IS_VARIABLE, SPARSITY, SIGNATURE = range(8)
 
 
 class Quantization:

@@ -10,10 +10,17 @@ CALIBRATION_FILE = "score_calibration.txt"
 
 
 class Obstacle(NamedTuple):
-    """Why a file carries no metadata, and what to do."""
+    """Why a file carries no metadata, and what to do.
+
+    Args:
+        why: What stands in the way.
+        instead: What to do.
+        misread: Whether a reader that takes the file without metadata would put something else into it than it was trained on.
+    """
 
     why: str
     instead: str
+    misread: bool = False
 
 
 @dataclass(frozen=True)

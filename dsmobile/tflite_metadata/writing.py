@@ -39,13 +39,12 @@ def with_metadata(model: bytes, metadata: ClassifierMetadata, *, replace: bool =
         before = read_model(model)
         require_movable(before)
         body = _without_archive(model, before, replace=replace)
+        found = next(misfits(before, metadata), None)
+        if found:
+            raise DataError(f"the metadata do not fit the model: {found.why}", found.instead)
+        prefix = _prefix(before, metadata_buffer(metadata))
     except DamagedError as error:
         raise ModelError(f"the TFLite file is damaged: {error}", "export or download it again") from error
-    found = next(misfits(before, metadata), None)
-    if found:
-        raise DataError(f"the metadata do not fit the model: {found.why}", found.instead)
-    contents = metadata_buffer(metadata)
-    prefix = _prefix(before, contents)
     if len(prefix) + len(body) > LARGEST_BYTES:
         raise ModelError(f"with metadata the file would have {len(prefix) + len(body)} bytes", "a TFLite file has less than 2 GB")
     files = {file.name: file.contents or b"" for file in as_read(metadata).files}

@@ -184,7 +184,7 @@ def test_metadata_of_another_network_are_refused() -> None:
     ):
         with pytest.raises(DataError, match=words):
             with_metadata(model, metadata)
-    with pytest.raises(DataError, match="its input is 1 x 1 x 1 x 3"):
+    with pytest.raises(DataError, match=r"left open, 1 x \? x \? x 3"):
         with_metadata(with_sizes(model, "inputs", [1, 1, 1, 3], [1, -1, -1, 3]), described())
 
     def two_outputs(tables: Any) -> None:
@@ -244,3 +244,14 @@ def test_what_was_written_is_checked() -> None:
             check_written(wrong, start, model, before, metadata)
     with pytest.raises(ModelError, match="read otherwise: author"):
         check_written(data, start, model, before, described(author="Somebody else"))
+
+
+def test_a_reference_that_leads_far_out_of_the_file_is_refused() -> None:
+    """The new root would have to refer to it, and no offset is that long."""
+    model = bytearray(written("float32"))
+    for field in (1, 2, 3, 4):  # operator codes, graphs, description, buffers
+        place = read_model(bytes(model)).root.field(field)
+        damaged = bytearray(model)
+        damaged[place : place + 4] = b"\xf0\xff\xff\xff"
+        with pytest.raises(ModelError, match="damaged: an offset leads to byte 4294"):
+            with_metadata(bytes(damaged), described())
