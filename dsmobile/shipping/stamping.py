@@ -178,11 +178,9 @@ def _notes(labels: tuple[str, ...], error: float) -> list[str]:
 
 
 def _refused(dtype: str) -> list[str]:
-    return (
-        []
-        if dtype in MEDIAPIPE_INPUTS
-        else [f"MediaPipe takes inputs of the types {' and '.join(MEDIAPIPE_INPUTS)}, and refuses this file's {dtype}"]
-    )
+    if dtype in MEDIAPIPE_INPUTS:
+        return []
+    return [f"MediaPipe refuses it all the same: it takes {' and '.join(MEDIAPIPE_INPUTS)} inputs, no {dtype}"]
 
 
 def _unlike(preprocessing: Preprocessing, given: End) -> list[str]:
