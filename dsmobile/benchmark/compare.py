@@ -143,20 +143,36 @@ def compare(first: Path, second: Path, *, force: bool = False) -> Comparison:
 
 
 def _matches(before: Result, after: Result) -> list[tuple[ArtifactResult, ArtifactResult]]:
-    """Artifacts of the same file name; where there are none, and each result has a single file, those two."""
+    """Artifacts of the same file name; where there are none, and each result has a single file, those two.
+
+    Of a file that ran under several settings (a log's CPU and GPU), each setting is matched with itself.
+    """
     firsts, seconds = _by_file(before), _by_file(after)
-    shared = [(firsts[key], seconds[key]) for key in firsts if key in seconds]
-    if not shared and len(firsts) == len(seconds) == 1:
-        return [(next(iter(firsts.values())), next(iter(seconds.values())))]
-    return shared
+    keys = [(key, key) for key in firsts if key in seconds]
+    if not keys and len(firsts) == len(seconds) == 1:
+        keys = [(next(iter(firsts)), next(iter(seconds)))]
+    matches: list[tuple[ArtifactResult, ArtifactResult]] = []
+    for key, other_key in keys:
+        ones, others = firsts[key], seconds[other_key]
+        alike = [(one, others[settings]) for settings, one in ones.items() if settings in others]
+        matches += alike if alike else [(list(ones.values())[-1], list(others.values())[-1])]
+    return matches
 
 
-def _by_file(result: Result) -> dict[tuple[str, str], ArtifactResult]:
-    """The artifacts by name and format; a name that two files of one result bear belongs to neither."""
+def _by_file(result: Result) -> dict[tuple[str, str], dict[tuple[Any, ...], ArtifactResult]]:
+    """The artifacts by name and format, then by settings; a name that two files of one result bear belongs to neither."""
     paths: dict[tuple[str, str], set[str]] = {}
+    found: dict[tuple[str, str], dict[tuple[Any, ...], ArtifactResult]] = {}
     for artifact in result.artifacts:
-        paths.setdefault((artifact.name, artifact.format), set()).add(artifact.path)
-    return {(artifact.name, artifact.format): artifact for artifact in result.artifacts if len(paths[artifact.name, artifact.format]) == 1}
+        key = (artifact.name, artifact.format)
+        paths.setdefault(key, set()).add(artifact.path)
+        found.setdefault(key, {})[_settings(artifact)] = artifact
+    return {key: artifacts for key, artifacts in found.items() if len(paths[key]) == 1}
+
+
+def _settings(artifact: ArtifactResult) -> tuple[Any, ...]:
+    """Under what it ran, to look it up by."""
+    return tuple(str(getattr(artifact, name)) for name in _RUNTIME)
 
 
 def _differences(before: Result, after: Result, matches: Sequence[tuple[ArtifactResult, ArtifactResult]]) -> Iterator[Difference]:
@@ -194,8 +210,13 @@ def _artifacts(before: Result, after: Result, matches: Sequence[tuple[ArtifactRe
 
 
 def _processes(result: Result, wanted: ArtifactResult) -> list[Replicate]:
-    """All processes of a file: a self-test has it twice."""
-    return [process for artifact in result.artifacts if artifact.path == wanted.path for process in artifact.replicates]
+    """All processes of a file under the same settings: a self-test has it twice, a log once for each setting."""
+    return [
+        process
+        for artifact in result.artifacts
+        if artifact.path == wanted.path and _settings(artifact) == _settings(wanted)
+        for process in artifact.replicates
+    ]
 
 
 def _pairs(before: Result, after: Result, matches: Sequence[tuple[ArtifactResult, ArtifactResult]]) -> Iterator[Compared]:

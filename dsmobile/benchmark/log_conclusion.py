@@ -19,9 +19,9 @@ from dsmobile.benchmark.kinds import Kind
 from dsmobile.benchmark.log_runs import Group, Told
 from dsmobile.benchmark.log_text import Log
 from dsmobile.benchmark.measure import Measured
-from dsmobile.benchmark.result import ArtifactResult, PairResult, Result, Validity
+from dsmobile.benchmark.printed import pair_widened, steps_ns, widened
+from dsmobile.benchmark.result import ArtifactResult, Result, Validity
 from dsmobile.benchmark.subjects import Subject
-from dsmobile.benchmark.verdict import verdict
 
 ANYTHING_NS = (1.0, float(DAY_NS))
 """The interval of a figure of which nothing is known but the figure."""
@@ -81,17 +81,14 @@ def conclude_logs(
         device=IMPORTED,
         started=started,
     )
-    steps = [
-        max(sample.summary.resolution_ns for sample in samples.replicates if sample.artifact == index and sample.summary)
-        for index in range(len(groups))
-    ]
+    steps = steps_ns(samples, len(groups))
     artifacts = tuple(
         _no_finer(replace(artifact, threads=group.request.threads), step, samples, index)
         for index, (artifact, group, step) in enumerate(zip(concluded.artifacts, groups, steps, strict=True))
     )
     withheld = concluded.validity is Validity.INVALID
     finished = tuple(
-        _pair_no_finer(pair, artifacts[a], artifacts[b], steps[a], steps[b], withheld=withheld)
+        pair_widened(pair, artifacts[a], artifacts[b], steps[a], steps[b], withheld=withheld)
         for pair, (a, b) in zip(concluded.pairs, compared, strict=True)
     )
     warnings = tuple(warning for warning in concluded.warnings if warning.kind != Kind.SHORT_BUDGET.label)  # FEW_RUNS says it, without a budget
@@ -175,12 +172,4 @@ def _no_finer(artifact: ArtifactResult, step_ns: float, samples: Samples, index:
         if summary.min_ns is None or summary.max_ns is None:
             return replace(artifact, interval_ns=ANYTHING_NS)
         low, high = min(low, summary.min_ns), max(high, summary.max_ns)
-    return replace(artifact, interval_ns=(max(low - step_ns / 2, 1.0), high + step_ns / 2))
-
-
-def _pair_no_finer(pair: PairResult, one: ArtifactResult, other: ArtifactResult, step: float, other_step: float, *, withheld: bool) -> PairResult:
-    """A ratio's interval that holds what rounding took away from both sides."""
-    share = step / 2 / one.median_latency_ns + other_step / 2 / other.median_latency_ns
-    interval = (pair.speedup_interval[0] / (1 + share), pair.speedup_interval[1] * (1 + share))
-    detectable = None if pair.minimum_detectable is None else (1 + pair.minimum_detectable) * (1 + share) ** 2 - 1
-    return replace(pair, speedup_interval=interval, minimum_detectable=detectable, verdict=pair.verdict if withheld else verdict(interval))
+    return widened(replace(artifact, interval_ns=(low, high)), step_ns)

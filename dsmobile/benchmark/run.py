@@ -21,6 +21,7 @@ from dsmobile.benchmark.conditions import Kind
 from dsmobile.benchmark.importing import read_imported
 from dsmobile.benchmark.instructions import INSTRUCTIONS, count_instructions
 from dsmobile.benchmark.measure import Progress, measure
+from dsmobile.benchmark.printed import as_printed
 from dsmobile.benchmark.result import Result, Validity, write_result
 from dsmobile.benchmark.runtimes import choose, ran
 from dsmobile.benchmark.subjects import Subject, against_themselves, gather, pair_up
@@ -145,6 +146,7 @@ def bench(
         warnings = (*warnings, left[0].warning(f"{left[1]} was not put back: {held['unrestored']}"))
     name = str(address) if address.kind == EMULATED else machine.kind  # of a person's own device only its kind is told
     result = conclude(subjects, compared, runtimes, measured, warnings, settings=settings, device=name, started=started)
+    result = as_printed(result, measured.samples, compared)
     path = write_unless_invalid(result, results, stamp, keep_invalid=keep_invalid)
     if path:
         journal.unlink()
@@ -185,6 +187,7 @@ def import_samples(
     notes = (*notes, *imported.notes, *of_the_rest(imported.measured.rests))
     settings = {"threads": imported.measured.samples.threads, "imported": True}
     result = conclude(imported.subjects, compared, runtimes, imported.measured, notes, settings=settings, device="imported", started=imported.started)
+    result = as_printed(result, imported.measured.samples, compared)
     stamp = imported.started.strftime("%Y%m%dT%H%M%S%fZ")
     return result, write_unless_invalid(result, results, stamp, keep_invalid=keep_invalid)
 
@@ -293,6 +296,8 @@ def to_document(result: Result, path: Path | None) -> dict[str, Any]:
     document = result.to_json()
     for artifact in document["artifacts"]:
         del artifact["replicates"]
+        for name in ("load_ns", "first_inference_ns"):
+            artifact[name] = artifact[name] or None  # 0 where nobody told it
     for found in document["sustained"]:
         del found["seconds"]
     keys = ("metric", "validity", "warnings", "artifacts", "pairs")

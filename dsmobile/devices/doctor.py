@@ -4,45 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from enum import StrEnum
+from dataclasses import asdict
 from typing import Any
 
 from dsmobile.devices.addresses import Address, parse_address
+from dsmobile.devices.examination import BUSY_CPU, LITTLE_MEMORY, SKEW_S
+from dsmobile.devices.examination import Check as Check
+from dsmobile.devices.examination import State as State
 from dsmobile.devices.keeping import waiting_for
 from dsmobile.devices.opening import open_device
 from dsmobile.errors import ExitCode, UsageError
 
-BUSY_CPU, HOT_C = 0.3, 70.0
-LITTLE_MEMORY, SPACE_BYTES = 0.1, 500_000_000
-SKEW_S = 60.0
+HOT_C = 70.0
+SPACE_BYTES = 500_000_000
 _BITS = {0: "under-voltage", 1: "a capped frequency", 2: "throttling", 3: "the soft temperature limit"}
 _SUPPLY = "use the board's own power supply and a short, thick cable"
-
-
-class State(StrEnum):
-    """How a line of the examination ends."""
-
-    OK = "ok"
-    NOTE = "note"
-    FIX = "fix"
-
-
-@dataclass(frozen=True)
-class Check:
-    """One line.
-
-    Args:
-        name: What was looked at.
-        state: `ok`; `note`: good to know, or it makes figures noisy; `fix`: figures would be wrong, or nothing can be measured.
-        seen: What was found.
-        advice: What to do; empty where nothing need be done.
-    """
-
-    name: str
-    state: State
-    seen: str
-    advice: str = ""
 
 
 def examine(address: str, *, python: str | None = None, interactive: bool = False) -> tuple[dict[str, Any], list[str]]:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from pathlib import PurePath, PureWindowsPath
 
+from device_bench.machine import NATIVE
 from dsmobile.benchmark.result import ArtifactResult, PairResult, Result, Validity, Verdict
 from dsmobile.reporting.figures import BYTES, MACS, NONE, TIMES, cost_units, estimate, percent, quantity, ratio, unit_for
 
@@ -81,8 +82,8 @@ def artifact_row(artifact: ArtifactResult, metric: str) -> ArtifactRow:
         role=artifact.role or NONE,
         size=quantity(artifact.size_bytes, BYTES),
         macs=quantity(artifact.macs, MACS),
-        load=quantity(artifact.load_ns, TIMES) if timed else NONE,
-        first_inference=quantity(artifact.first_inference_ns, TIMES) if timed else NONE,
+        load=quantity(artifact.load_ns, TIMES) if timed and artifact.load_ns else NONE,
+        first_inference=quantity(artifact.first_inference_ns, TIMES) if timed and artifact.first_inference_ns else NONE,
         median=median,
         interval=interval,
         peak_memory=quantity(artifact.peak_memory_bytes, BYTES),
@@ -99,10 +100,12 @@ def _outliers(artifact: ArtifactResult) -> str:
 
 
 def runtime_text(artifact: ArtifactResult) -> str:
-    """The runtime, its version, its threads, and what keeps its int8 kernels exact where something was done."""
+    """The runtime, its version, its threads, the delegate that a native tool names, and what keeps its int8 kernels exact if anything does."""
     threads = "1 thread" if artifact.threads == 1 else f"{artifact.threads} threads"
     kernels = f", {artifact.exact_kernels}" if artifact.exact_kernels not in ("", "native") else ""
-    return f"{artifact.runtime} {artifact.runtime_version}, {threads}{kernels}{_coverage(artifact)}"
+    told = artifact.runtime != NATIVE or not artifact.delegate or artifact.delegate in artifact.runtime_version
+    delegate = "" if told else f", on {artifact.delegate}"
+    return f"{artifact.runtime} {artifact.runtime_version}, {threads}{delegate}{kernels}{_coverage(artifact)}"
 
 
 def _coverage(artifact: ArtifactResult) -> str:

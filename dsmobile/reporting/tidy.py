@@ -80,7 +80,9 @@ def _artifact(artifact: ArtifactResult) -> dict[str, Any]:
 def _process(replicate: Replicate) -> dict[str, Any]:
     same = ("block", "position", "median_ns", "warmup_count", "load_ns", "first_inference_ns", "peak_memory_bytes")
     low, high = spread(replicate, (10, 90))
-    return {**{field: getattr(replicate, field) for field in same}, "inferences": len(replicate.latency_ns), "p10_ns": low, "p90_ns": high}
+    told = {field: getattr(replicate, field) for field in same}
+    told |= {field: told[field] or None for field in ("load_ns", "first_inference_ns")}  # 0 where nobody told it
+    return {**told, "inferences": len(replicate.latency_ns), "p10_ns": low, "p90_ns": high}
 
 
 def _cell(value: Any) -> Any:

@@ -111,6 +111,31 @@ def test_cpu_and_gpu_in_one_log_are_two_rows(shared_data, tmp_path, models) -> N
     assert [artifact.delegate for artifact in result.artifacts] == ["GPU"]
 
 
+def test_results_of_several_settings_are_compared_each_with_itself(imported, tmp_path) -> None:
+    from dsmobile.benchmark.compare import compare
+    from dsmobile.benchmark.result import write_result
+
+    paths = []
+    for number, factor in enumerate((1, 2)):
+        log = "".join(run_of("a.tflite", 2000 * factor + x) + run_of("a.tflite", 500 * factor + x, gpu=1, delegates=ON_GPU) for x in range(8))
+        paths.append(tmp_path / f"{number}.json")
+        write_result(paths[-1], imported(log))
+    found = compare(*paths, force=True).artifacts
+    assert [round(one.ratio, 2) for one in found] == [0.5, 0.5]  # 2 and 4 ms on the CPU, 0.5 and 1 ms on the GPU: not their mixture
+    assert [(one.before, one.after) for one in found] == [(2_003_500, 4_003_500), (503_500, 1_003_500)]
+
+
+def test_what_a_log_does_not_tell_is_shown_as_unknown(imported) -> None:
+    from dsmobile.benchmark.run import to_document
+    from dsmobile.reporting.rows import artifact_row
+
+    result = imported(run_of("a.tflite", 2000).replace("Init: 900, First inference: 9000", "Init: 0, First inference: 0"))
+    row = artifact_row(result.artifacts[0], result.metric)
+    assert (row.load, row.first_inference) == ("–", "–")
+    (document,) = to_document(result, None)["artifacts"]
+    assert (document["load_ns"], document["first_inference_ns"]) == (None, None)
+
+
 def test_json_and_text_of_one_run_are_one_run(shared_data, tmp_path, models) -> None:
     paths = sorted((shared_data / "benchmark_logs").glob("13_*"))
     result, _ = import_log(paths, models[:1], out=tmp_path, keep_invalid=True)

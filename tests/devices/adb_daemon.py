@@ -1,7 +1,8 @@
 """The device's side of adb over TCP, so that the real `adb` client can talk to a folder on this machine as if it were a phone.
 
 python adb_daemon.py CONTROL.json: the file tells `root` (the folder that files are pushed below), `shell` (an argument list; the command comes
-last), `environment`, `product` and, at any time, `full` (pushing fails as on a full disk), `silent` (never answers a connection: offline),
+last), `environment`, `product` and, at any time, `full` (pushing fails as on a full disk, or with the words given),
+`silent` (never answers a connection: offline),
 `stranger` (asks for a key that it never accepts: unauthorised) and `features`. It prints its port. SIGUSR1 pulls the cable.
 
 Protocol: AOSP, packages/modules/adb: protocol.txt, SYNC.TXT, shell_protocol.h, daemon/shell_service.cpp (a lost client gives the shell a SIGHUP).
@@ -257,7 +258,7 @@ async def receive(phone: Phone, stream: Stream, name: str) -> None:
             break
         data += await stream.read(length)
     if stopped:
-        raise OSError(28, "No space left on device")
+        raise OSError(28, stopped if isinstance(stopped, str) else "No space left on device")
     path = phone.path(place)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
@@ -284,7 +285,7 @@ async def main() -> None:
     unplug()
     for process in list(children):
         hang_up(process)
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.2 if children else 0)
 
 
 if __name__ == "__main__":

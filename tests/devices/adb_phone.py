@@ -188,7 +188,7 @@ class Phone:
 
     def start(self) -> str:
         """Another daemon for the same folder; returns its serial."""
-        daemon = subprocess.Popen([sys.executable, str(HERE / "adb_daemon.py"), str(self.control)], stdout=subprocess.PIPE, text=True)
+        daemon = subprocess.Popen([sys.executable, "-S", str(HERE / "adb_daemon.py"), str(self.control)], stdout=subprocess.PIPE, text=True)
         self.daemons.append(daemon)
         return f"127.0.0.1:{int(daemon.stdout.readline())}"
 
@@ -207,6 +207,23 @@ class Phone:
         """What the fixed-performance mode was set to, in order."""
         path = self.root / "fixed_mode"
         return path.read_text().split() if path.exists() else []
+
+    def become_bare(self) -> None:
+        """No Android at all: a plain userland with POSIX's smallest shell, no services, no properties, neither /proc nor /sys."""
+        own = self.root / "bin"
+        for name in ("getprop", "dumpsys", "settings", "cmd", "taskset", "sh"):
+            (own / name).unlink()
+        (own / "taskset").symlink_to(shutil.which("taskset"))
+        (own / "sh").symlink_to(shutil.which("dash") or self._shell())
+        shutil.rmtree(self.root / "proc")
+        shutil.rmtree(self.root / "sys")
+        self.set(shell=[str(own / "sh"), "-c"])
+
+    def script(self, text: str, first: str = "#!/bin/sh") -> Path:
+        """A tool that is a script which prints a text."""
+        path = self.folder / "benchmark_model"
+        path.write_text(f"{first}\ncat << 'END'\n{text}\nEND\n")
+        return path
 
     def tool(self, name: str = "android_aarch64_benchmark_model") -> Path:
         return elf(self.folder / name)
@@ -246,7 +263,7 @@ class Phone:
         (self.root / "low_power").write_text("0\n")
         (self.root / "tool.py").write_text(TOOL)
         toybox, own = shutil.which("toybox"), self.root / "bin"
-        names = "cat chmod command date find flock grep head mkdir mv rm sha256sum sleep timeout tr".split()
+        names = "cat chmod command date dd find flock grep head mkdir mv rm sha256sum sleep timeout tr".split()
         known = subprocess.run([toybox], capture_output=True, text=True, check=False).stdout.split() if toybox else []
         for name in names:
             target = toybox if name in known else shutil.which(name)

@@ -69,6 +69,7 @@ List of devices attached
 emulator-5554          offline transport_id:2
 R58M12ABCDE            unauthorized usb:1-3 transport_id:3
 192.168.1.5:5555       device product:a52 model:SM_A526B device:a52 transport_id:4
+adb-R58M1-x (2)._adb-tls-connect._tcp device product:a52 model:SM_A526B device:a52 transport_id:5
 ????????????           no permissions (user in plugdev group; are your udev rules wrong?); see [https://...] usb:1-4
 
 """
@@ -77,6 +78,7 @@ R58M12ABCDE            unauthorized usb:1-3 transport_id:3
         Listed("emulator-5554", "offline"),
         Listed("R58M12ABCDE", "unauthorized"),
         Listed("192.168.1.5:5555", "device", "SM_A526B"),
+        Listed("adb-R58M1-x (2)._adb-tls-connect._tcp", "device", "SM_A526B"),
         Listed("????????????", "no permissions"),
     ]
     assert parse_devices(text.replace("\n", "\r\n")) == parse_devices(text)
@@ -96,6 +98,7 @@ def test_the_heat_of_a_real_phone() -> None:
         "",
         "Can't find service: thermalservice\n",
         THERMAL_SAMSUNG.replace("HAL Ready: true", "HAL Ready: false"),
+        THERMAL_SAMSUNG.replace("IsStatusOverride: false", "IsStatusOverride: true"),  # `cmd thermalservice override-status 0`
         "Thermal Status: 9\n",
         "Permission Denial: can't dump thermalservice from pid=1, uid=2000\n",
     ],
@@ -119,6 +122,8 @@ def test_the_battery_of_a_real_phone() -> None:
     )
     assert parse_battery(BATTERY_SAMSUNG.replace("present: true", "present: false")) == Battery()
     assert parse_battery("Can't find service: battery") == Battery()
+    set_by_hand = BATTERY_SAMSUNG.replace("state:\n", "state:\n  (UPDATES STOPPED -- use 'reset' to restart)\n")  # `dumpsys battery unplug`
+    assert parse_battery(set_by_hand) == Battery()
     later = BATTERY_SAMSUNG + "[EventLogBuffer]\n08-11 Sending ACTION_BATTERY_CHANGED: level:72, temperature:345\n  level: 3\n"
     assert parse_battery(later).level_percent == 84.0
 

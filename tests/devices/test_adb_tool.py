@@ -15,30 +15,39 @@ elf = runpy.run_path(str(Path(__file__).with_name("adb_phone.py")))["elf"]
 
 
 def test_a_program_for_android_and_a_static_one(tmp_path) -> None:
-    adb_tool.check_android_program(elf(tmp_path / "a"), "arm64-v8a")
-    adb_tool.check_android_program(elf(tmp_path / "b", interpreter=None), "arm64-v8a")
-    adb_tool.check_android_program(elf(tmp_path / "c", machine=62), "x86_64")
+    assert adb_tool.check_program(elf(tmp_path / "a"), "arm64-v8a") == ""
+    assert adb_tool.check_program(elf(tmp_path / "b", interpreter=None), "arm64-v8a") == ""
+    assert adb_tool.check_program(elf(tmp_path / "c", machine=62), "x86_64") == ""
+
+
+@pytest.mark.parametrize(
+    ("first", "starter"),
+    [(b"#!/system/bin/sh\n", "/system/bin/sh"), (b"#! /usr/bin/env python3\r\n", "/usr/bin/env"), (b"#!/bin/sh", "/bin/sh")],
+)
+def test_what_starts_a_script_is_for_the_phone_to_have(tmp_path, first, starter) -> None:
+    (tmp_path / "x").write_bytes(first)
+    assert adb_tool.given(tmp_path / "x", "arm64-v8a").starter == starter
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs an ELF program")
-def test_a_program_for_linux_is_none_for_android() -> None:
-    with pytest.raises(DeviceError, match="is a program for Linux"):
-        adb_tool.check_android_program(Path(sys.executable).resolve(), "x86_64" if struct.calcsize("P") == 8 else "x86")
+def test_a_program_for_linux_is_started_by_its_linker() -> None:
+    starter = adb_tool.check_program(Path(sys.executable).resolve(), "x86_64" if struct.calcsize("P") == 8 else "x86")
+    assert Path(starter).name.startswith("ld-")
 
 
 def test_other_processors_and_what_is_no_program(tmp_path) -> None:
     with pytest.raises(DeviceError, match="a program for 64-bit x86; the phone's programs are 64-bit ARM") as caught:
-        adb_tool.check_android_program(elf(tmp_path / "a", machine=62), "arm64-v8a")
+        adb_tool.check_program(elf(tmp_path / "a", machine=62), "arm64-v8a")
     assert adb_tool.LITERT in caught.value.advice
     assert "no hash is published" in caught.value.advice
-    for data in (b"", b"\x7fELF", b"#!/bin/sh\n" + bytes(100), b"PK\x03\x04" + bytes(100)):
+    for data in (b"", b"\x7fELF", b"#!bin/sh\n", b"#!", b"PK\x03\x04" + bytes(100)):
         (tmp_path / "x").write_bytes(data)
         with pytest.raises(DeviceError, match="no program for phones"):
-            adb_tool.check_android_program(tmp_path / "x", "arm64-v8a")
+            adb_tool.check_program(tmp_path / "x", "arm64-v8a")
     with pytest.raises(ModelError, match="cannot be read"):
-        adb_tool.check_android_program(tmp_path / "absent", "arm64-v8a")
+        adb_tool.check_program(tmp_path / "absent", "arm64-v8a")
     with pytest.raises(DeviceError, match="not supported"):
-        adb_tool.check_android_program(elf(tmp_path / "a"), "riscv64")
+        adb_tool.check_program(elf(tmp_path / "a"), "riscv64")
 
 
 def test_no_damaged_file_is_more_than_an_error(tmp_path) -> None:
@@ -49,7 +58,7 @@ def test_no_damaged_file_is_more_than_an_error(tmp_path) -> None:
             damaged[place : place + 4] = bytes([value]) * len(damaged[place : place + 4])
             (tmp_path / "b").write_bytes(bytes(damaged))
             try:
-                adb_tool.check_android_program(tmp_path / "b", "arm64-v8a")
+                adb_tool.check_program(tmp_path / "b", "arm64-v8a")
             except DeviceError:
                 continue
 

@@ -14,6 +14,7 @@ import shlex
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +24,18 @@ from dsmobile.devices.device import last_line
 from dsmobile.errors import DeviceError
 
 COMMAND_TIMEOUT_S = 30.0
-PUSH_TIMEOUT_S = 1800.0
+PUSH_TIMEOUT_S, SLOWEST_PUSH = 60.0, 250_000
+"""How long a push may take: so many seconds, and one for so many bytes."""
 START_TIMEOUT_S = 20.0
+GREETING_S, _AGAIN_S = 3.0, 0.25
+"""How long a device that adb has just come to know may take to say what it is, and how often it is looked at."""
 MOST_BYTES = 4 << 20
 READY = "device"
+_PASSING = ("authorizing", "connecting")
 _STATES = "device|offline|unauthorized|authorizing|connecting|recovery|rescue|sideload|bootloader|host|no permissions|no device|unknown"
-_LISTED = re.compile(rf"(\S+)\s+({_STATES})\b(.*)")
+_LISTED = re.compile(rf"(\S.*?)\s+({_STATES})\b(.*)")
 _HOST_AND_PORT = re.compile(r"(?:\[[0-9A-Fa-f:.%a-z]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
+_COMPLAINT = re.compile(r"error:|adb(?:\.exe)?:|\* ")
 _REPLUG = "unplug the phone and plug it in again, with another cable if need be; `adb reconnect offline` may help too"
 _ADVICE = {
     "unauthorized": "unlock the phone and allow USB debugging for this computer in the question that it shows; where it shows none, "
@@ -125,6 +131,8 @@ def list_phones() -> list[Listed]:
     """
     program = find_adb()
     status, text = _run([program, "start-server"], START_TIMEOUT_S)
+    if status and server_runs():  # another program started it at the same moment
+        status, text = _run([program, "start-server"], START_TIMEOUT_S)
     if status:
         raise DeviceError(
             f"adb's server does not start: {last_line(text)}", "see what `adb start-server` says; another version of adb may hold its port"
@@ -148,13 +156,14 @@ def find_phone(serial: str) -> Listed:
     wanted = serial or os.environ.get("ANDROID_SERIAL", "")
     if wanted and not serial:
         parse_address(f"adb:{wanted}")
+    fresh = not server_runs()
     listed = list_phones()
     if wanted and wanted not in [phone.serial for phone in listed] and _HOST_AND_PORT.fullmatch(wanted):
         _connect(wanted)
-        listed = list_phones()
-    found = [phone for phone in listed if phone.serial == wanted or not wanted]
+        listed, fresh = list_phones(), True
+    found = _after_greeting(wanted, listed, fresh=fresh)
     if not found:
-        raise _nothing_found(wanted, listed)
+        raise _nothing_found(wanted, list_phones())
     if len(found) > 1:
         choices = ", ".join(f"adb:{phone.serial}{f' ({phone.model})' if phone.model else ''}" for phone in found)
         raise DeviceError(f"adb knows {len(found)} devices, and --device adb names none of them", f"name one: {choices}")
@@ -163,9 +172,26 @@ def find_phone(serial: str) -> Listed:
     return found[0]
 
 
+def _after_greeting(wanted: str, listed: Sequence[Listed], *, fresh: bool) -> list[Listed]:
+    """The devices that are meant, once adb and they have greeted each other: for a moment a new one is `connecting` or `authorizing`, and where
+    the server has just started, not there yet or `offline`."""
+    deadline_s = time.monotonic() + GREETING_S
+    while True:
+        found = [phone for phone in listed if phone.serial == wanted or not wanted]
+        passing = (*_PASSING, "offline") if fresh else _PASSING
+        waits = any(phone.state in passing for phone in found) or (fresh and not found)
+        if not waits or time.monotonic() >= deadline_s:
+            return found
+        time.sleep(_AGAIN_S)
+        listed = list_phones()
+
+
 def not_ready(phone: Listed) -> DeviceError:
     """Why a phone cannot be used, by its state."""
-    return DeviceError(f"the phone adb:{phone.serial} cannot be used: adb calls it {phone.state}", _ADVICE.get(phone.state, _REPLUG))
+    advice = _ADVICE.get(phone.state, _REPLUG)
+    if phone.state == "offline" and _HOST_AND_PORT.fullmatch(phone.serial):
+        advice = f"see that the phone is awake and in the same network, run `adb disconnect {phone.serial}`, then try again: that connects anew"
+    return DeviceError(f"the phone adb:{phone.serial} cannot be used: adb calls it {phone.state}", advice)
 
 
 class Adb:
@@ -188,7 +214,8 @@ class Adb:
             arguments: Its arguments, each quoted for the phone's shell.
         """
         word = f"dsmobile-{secrets.token_hex(8)}"
-        remote = f"dsmobile() {{\n{script.strip()}\n}}\ndsmobile {shlex.join(arguments)}\ns=$?\necho\necho {word} $s"
+        # Both outputs become one there: as two, they would come here in any order, one in the middle of the other's lines.
+        remote = f"dsmobile() {{\n{script.strip()}\n}}\ndsmobile {shlex.join(arguments)} 2>&1\ns=$?\necho\necho {word} $s"
         return [self._program, "-s", self.serial, "shell", remote], word
 
     def try_shell(self, script: str, *arguments: str, timeout_s: float = COMMAND_TIMEOUT_S) -> Answer:
@@ -206,7 +233,7 @@ class Adb:
         status, text = _run(command, timeout_s)
         said, found, ending = text.replace("\r", "").rpartition(f"\n{word} ")
         if not found or not ending.strip().isdigit():
-            raise self.lost(text if status is not None else f"it did not answer within {timeout_s:g} s")
+            raise self.lost(text, None if status is not None else f"it did not answer within {timeout_s:g} s")
         return Answer(int(ending.strip()), said.removesuffix("\n"))
 
     def shell(self, script: str, *arguments: str, timeout_s: float = COMMAND_TIMEOUT_S) -> str:
@@ -230,25 +257,28 @@ class Adb:
         Raises:
             DeviceError: The phone is full, refuses, or was lost.
         """
-        status, text = _run([self._program, "-s", self.serial, "push", str(path), place], PUSH_TIMEOUT_S)
+        limit_s = PUSH_TIMEOUT_S + path.stat().st_size / SLOWEST_PUSH
+        status, text = _run([self._program, "-s", self.serial, "push", str(path), place], limit_s)
         if status == 0:
             return
-        said = last_line(text)
+        if status is None:
+            raise self.lost(text, f"{path.name} was not pushed within {limit_s:.0f} s")
+        said = last_line("\n".join(line for line in text.splitlines() if "error:" in line)) or last_line(text)
         if "no space left" in text.lower():
-            raise DeviceError(
-                f"the phone is full: {path.name} cannot be pushed: {said}", "free some space on it; /data/local/tmp/dsmobile there may be deleted"
-            )
-        if status is not None and "error: failed to copy" in text and "closed" not in said:
+            raise full(path, said)
+        if "error: failed to copy" in text and "closed" not in said:
             raise DeviceError(f"{path.name} cannot be pushed: {said}", "see to it that /data/local/tmp can be written with adb")
         raise self.lost(text)
 
-    def lost(self, text: str) -> DeviceError:
+    def lost(self, text: str, reason: str | None = None) -> DeviceError:
         """Why a call did not come to its end.
 
         Args:
-            text: What adb wrote.
+            text: What came, of the phone and of adb.
+            reason: Why, where that is known already.
         """
-        said = last_line(text) or "adb said nothing"
+        complaints = "\n".join(line for line in text.splitlines() if _COMPLAINT.match(line))
+        said = reason or last_line(complaints) or ("its answer broke off" if text.strip() else "adb said nothing")
         try:
             listed = next((phone for phone in list_phones() if phone.serial == self.serial), None)
         except DeviceError:
@@ -258,6 +288,13 @@ class Adb:
         if listed.state != READY:
             return not_ready(listed)
         return DeviceError(f"the connection to the phone adb:{self.serial} broke off: {said}", "check the cable or the network, then measure again")
+
+
+def full(path: Path, said: str) -> DeviceError:
+    """A file that has no room on a phone."""
+    return DeviceError(
+        f"the phone is full: {path.name} cannot be pushed: {said}", "free some space on it; /data/local/tmp/dsmobile there may be deleted"
+    )
 
 
 def _connect(place: str) -> None:

@@ -18,10 +18,10 @@ from device_bench.benchmark_model import parse
 from device_bench.clocks import shares_between
 from device_bench.records import ReplicateSample, RunPlan, header
 from device_bench.settle import Reading, settle
-from dsmobile.devices.adb.client import Adb, Listed, find_phone
+from dsmobile.devices.adb.client import Adb, Listed, find_phone, full
 from dsmobile.devices.adb.cores import choose_cores, clusters, mask, written
 from dsmobile.devices.adb.delegate import what_ran
-from dsmobile.devices.adb.facts import read_facts
+from dsmobile.devices.adb.facts import allowed_cores, read_facts
 from dsmobile.devices.adb.keeper import FOLDER, hold
 from dsmobile.devices.adb.state import (
     STATE,
@@ -35,7 +35,7 @@ from dsmobile.devices.adb.state import (
     ticks_at,
     uptime_s,
 )
-from dsmobile.devices.adb.tool import NAME, Tool, cached, given
+from dsmobile.devices.adb.tool import NAME, Tool, cached, given, not_startable
 from dsmobile.devices.addresses import Address
 from dsmobile.devices.phone_options import PhoneOptions
 from dsmobile.errors import DeviceError, UsageError
@@ -47,12 +47,20 @@ _BEGIN = r"""
 f="$DEVICE_BENCH_ROOT$1"
 mkdir -p "$f/models" "$f/tools" && chmod 700 "$f"
 """
-_SWEEP = r"""rm -f "$DEVICE_BENCH_ROOT$1"/models/*.part "$DEVICE_BENCH_ROOT$1"/tools/*.part"""
+# Besides halves of files, the tool of a benchmark that ended without being able to stop it: adb's daemon was killed, say.
+_SWEEP = r"""
+rm -f "$DEVICE_BENCH_ROOT$1"/models/*.part "$DEVICE_BENCH_ROOT$1"/tools/*.part
+t=; p="$DEVICE_BENCH_ROOT$1/tool.pid"; [ -r "$p" ] && read -r t < "$p"
+[ -n "$t" ] && case $(tr '\0' ' ' < "/proc/$t/cmdline") in *"$1"/tools/*) kill -9 "$t";; esac
+rm -f "$p"
+"""
 _HASH = r"""[ -f "$DEVICE_BENCH_ROOT$1" ] || return 0; sha256sum "$DEVICE_BENCH_ROOT$1" """
+_FREE = r"""df -Pk "$DEVICE_BENCH_ROOT$1" | tail -n 1"""
 _TAKE = r"""chmod "$3" "$DEVICE_BENCH_ROOT$1" && mv -f "$DEVICE_BENCH_ROOT$1" "$DEVICE_BENCH_ROOT$2" """
 _REMOVE = r"""rm -f "$DEVICE_BENCH_ROOT$1" """
 _PROVE_TOOL = r"""timeout -s KILL 20 "$DEVICE_BENCH_ROOT$1" --help 2>&1 | head -c 65536"""
-_PROVE_CORES = r"""taskset "$1" grep '^Cpus_allowed_list' /proc/self/status"""
+_PROVE_CORES = r"""taskset "$1" grep '^Cpus_allowed_list' /proc/self/status 2>&1 || taskset "$1" sh -c 'taskset -p $$'"""
+_HAS = r"""[ -e "$DEVICE_BENCH_ROOT$1" ]"""
 # Arguments: word, `lightly`, tool, model, mask, seconds, then the tool's options. What the tool writes lies between the parts `tool` and `times`.
 _RUN = r"""
 w=$1 tool="$DEVICE_BENCH_ROOT$3" model="$DEVICE_BENCH_ROOT$4" mask=$5 limit=$6
@@ -187,17 +195,21 @@ class AdbDevice:
             Whether it was pushed; False where it was there.
 
         Raises:
-            DeviceError: There is none, the phone is full, or was lost.
+            DeviceError: There is none, it is for another system, the phone is full, or was lost.
         """
         if self._tool is None:
             raise DeviceError("there is no native benchmark_model for the phone", "run `dsmobile devices setup adb --benchmark-model FILE`")
+        if self._tool.starter and self._adb.try_shell(_HAS, self._tool.starter).status:
+            raise not_startable(self._tool, self.abi)
         self._place = f"{FOLDER}/tools/{self._tool.sha256}-{NAME}"
         return self._bring(self._tool.path, self._tool.sha256, self._place, "700")
 
     def prove_tool(self) -> str:
         """Runs the tool's help on the phone: why it does not run there; empty where it does and is what it should be."""
         said = self._adb.try_shell(_PROVE_TOOL, self._place).text
-        return "" if "--graph" in said else " ".join("".join(c if c.isprintable() else " " for c in said).split())[-300:] or "it says nothing"
+        if "--graph" in said or parse(said):  # a script may know no help, and run
+            return ""
+        return " ".join("".join(c if c.isprintable() else " " for c in said).split())[-300:] or "it says nothing"
 
     def keep(self, governor: str | None, say: Callable[[str], None]) -> AbstractContextManager[dict[str, Any]]:
         """Holds the phone for one benchmark, in its fixed-performance mode where that is asked for; see `adb_keeper.hold`."""
@@ -270,7 +282,7 @@ class AdbDevice:
         said, status = parts.get("tool", ""), parts.get("status", "").strip()
         reports = parse(said)
         if status != "0" or len(reports) != 1:
-            return replace(base, error=_why(status, said, wall_ns / 1e9, limit_s))
+            return replace(base, error=_why(status, said, len(reports), wall_ns / 1e9, limit_s))
         report, ran = reports[0], what_ran(reports[0])
         return replace(
             base,
@@ -304,6 +316,7 @@ class AdbDevice:
         """Pushes a file under another name, checks its hash there, and gives it its own name; False where it was there."""
         if self._hash(place) == digest:
             return False
+        self._check_room(path)
         half = f"{place}.{os.getpid()}.part"
         try:
             self._adb.push(path, half)
@@ -320,6 +333,12 @@ class AdbDevice:
             raise
         return True
 
+    def _check_room(self, path: Path) -> None:
+        """Proves that the phone has room for a file, where it tells: not every adb comes back from a disk that fills up."""
+        found = re.search(r"\s([0-9]{1,15})\s+[0-9]{1,3}%\s", self._adb.try_shell(_FREE, FOLDER).text)
+        if found and 1024 * int(found[1]) < (size := path.stat().st_size):
+            raise full(path, f"it has {size / 1e6:.2f} MB, and {1024 * int(found[1]) / 1e6:.2f} MB are free")
+
     def _try_to_remove(self, place: str) -> None:
         """Removes half a file, if the phone is still there; the next run removes what is left."""
         try:
@@ -335,8 +354,9 @@ class AdbDevice:
         """Proves that the phone pins a process to the chosen cores."""
         answer = self._adb.try_shell(_PROVE_CORES, mask(self._cores))
         found = re.search(r"Cpus_allowed_list:\s*([0-9,-]+)", answer.text)
-        if answer.status or not found or found[1] != written(self._cores):
-            said = f"it allows {found[1]}" if found else " ".join(answer.text.split())[:200] or f"exit status {answer.status}"
+        allowed = found[1] if found else written(allowed_cores(answer.text))
+        if answer.status or allowed != written(self._cores):
+            said = f"it allows {allowed}" if allowed else " ".join(answer.text.split())[:200] or f"exit status {answer.status}"
             raise DeviceError(f"the phone does not pin a program to the cores {written(self._cores)}: {said}", "name other cores with --cores")
 
 
@@ -364,12 +384,14 @@ def children_s(text: str) -> float | None:
     return sum(60 * int(minutes) + float(seconds) for minutes, seconds in found[2:4]) if len(found) >= 4 else None
 
 
-def _why(status: str, said: str, took_s: float, limit_s: float) -> str:
+def _why(status: str, said: str, runs: int, took_s: float, limit_s: float) -> str:
     """Why a process of the tool failed, with the last lines it wrote."""
     if took_s >= limit_s:
         reason = f"it did not finish within {limit_s:.0f} s"
     elif status == "137":
         reason = f"{NAME} was ended by SIGKILL, as a phone does that runs out of memory"
+    elif status == "0" and runs > 1:
+        reason = f"{NAME} printed the figures of {runs} runs, where one was asked for"
     elif status == "0":
         reason = f"{NAME} printed no figures that are understood"
     else:

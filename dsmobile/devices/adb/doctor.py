@@ -10,7 +10,7 @@ from dsmobile.devices.adb.device import AdbDevice
 from dsmobile.devices.adb.dumps import STATUS_WORDS
 from dsmobile.devices.adb.tool import SOURCES, Tool, where_to_get
 from dsmobile.devices.addresses import Address
-from dsmobile.devices.doctor import BUSY_CPU, LITTLE_MEMORY, SKEW_S, Check, State
+from dsmobile.devices.examination import BUSY_CPU, LITTLE_MEMORY, SKEW_S, Check, State
 
 LOW_PERCENT, WARM_C = 20.0, 40.0
 

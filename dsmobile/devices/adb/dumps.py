@@ -69,7 +69,7 @@ def parse_battery(text: str) -> Battery:
         name, colon, value = line.partition(":")
         if colon:
             fields.setdefault(name.strip().lower(), value.strip())
-    if fields.get("present") == "false":
+    if fields.get("present") == "false" or "(UPDATES STOPPED" in text:  # somebody has set it by hand: what it shows is not so
         return Battery()
     level, scale, tenths = (_whole(fields.get(name)) for name in ("level", "scale", "temperature"))
     powers = [fields[name] for name in fields if name.endswith(" powered")]
@@ -99,7 +99,8 @@ def parse_thermal(text: str) -> Thermal:
         hottest[name] = max(hottest.get(name, celsius), celsius)
         if int(sensor_status) > NONE:
             throttling.append(name)
-    known = status is not None and (ready is None or ready[1] == "true")
+    overridden = re.search(r"^\s*IsStatusOverride: true", text, re.MULTILINE) is not None and status is not None and status[1] == "0"
+    known = status is not None and (ready is None or ready[1] == "true") and not overridden
     return Thermal(int(status[1]) if status and known else None, hottest or None, tuple(dict.fromkeys(throttling)))
 
 

@@ -33,7 +33,8 @@ f="$DEVICE_BENCH_ROOT/data/local/tmp/dsmobile"
 say() { echo "$w $*"; }
 trap '' PIPE
 umask 077
-exec 9>>"$f/lock" || { say failed "$f/lock cannot be written"; return 0; }
+(: >> "$f/lock") || { say failed "$f/lock cannot be written"; return 0; }
+exec 9>>"$f/lock"
 read -r up rest < "$DEVICE_BENCH_ROOT/proc/uptime"
 if ! flock -n 8 8>&9; then
   pid=; since=; [ -r "$f/holder" ] && read -r pid since < "$f/holder"
@@ -66,7 +67,11 @@ if [ "$2" = fixed ]; then
   if [ $s -ne 0 ]; then off; rm -f "$f/fixed"; say refused "$out"; return 0; fi
 fi
 say held
-while read -r -t $3 line; do case $line in end*) break;; esac; done
+if (echo x | read -r -t 1 line) 2>/dev/null; then
+  while read -r -t $3 line; do case $line in end*) break;; esac; done
+else  # a shell that cannot stop waiting
+  while line=$(timeout $3 dd bs=512 count=1 2>/dev/null) && [ -n "$line" ]; do case $line in *end*) break;; esac; done
+fi
 finish x "$2"
 return 0
 """

@@ -9,6 +9,7 @@ Source: developers.google.com/edge/litert/next/benchmark; tensorflow.org/lite/pe
 from __future__ import annotations
 
 import json
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ SOURCES = {
 _ELF = {"arm64-v8a": (2, 183), "armeabi-v7a": (1, 40), "x86_64": (2, 62), "x86": (1, 3)}
 _MACHINES = {3: "32-bit x86", 40: "32-bit ARM", 62: "64-bit x86", 183: "64-bit ARM", 243: "RISC-V"}
 _INTERPRETERS = ("/system/bin/linker64", "/system/bin/linker")
+_SCRIPT = re.compile(rb"#![ \t]*(/[^\s\0]{1,255})")
 _EXECUTABLE, _SHARED, _PT_INTERP = 2, 3, 3
 _MOST_HEADERS, _LONGEST_NAME, _LARGEST = 256, 4096, 1 << 30
 
@@ -43,12 +45,15 @@ class Tool:
         sha256: Its hash.
         size_bytes: Its size.
         pinned_before: Whether this very file was in the cache already.
+        starter: What starts it where that is not Android's linker, so that only the device can say whether it runs there: the shell of a
+            script, the linker of another system; empty for a program for Android.
     """
 
     path: Path
     sha256: str
     size_bytes: int
     pinned_before: bool = False
+    starter: str = ""
 
 
 def where_to_get(abi: str) -> str:
@@ -80,50 +85,54 @@ def cached(abi: str) -> Tool | None:
             f"{path} has changed since it was pinned: its SHA-256 is {found}, and {pinned.get('sha256') or 'none'} was pinned",
             "bring it again with `dsmobile devices setup adb --benchmark-model FILE`",
         )
-    return Tool(path, found, path.stat().st_size, pinned_before=True)
+    return Tool(path, found, path.stat().st_size, pinned_before=True, starter=check_program(path, abi))
 
 
 def keep(file: Path, abi: str) -> Tool:
-    """Proves that a file is a program for a kind of phone, copies it into the cache, and pins its hash.
+    """Proves that a file can be a program for a kind of phone, copies it into the cache, and pins its hash.
 
     Args:
         file: It.
         abi: The phone's, such as `arm64-v8a`.
 
     Raises:
-        ModelError, DeviceError: See `check_android_program`.
+        ModelError, DeviceError: See `check_program`.
         OutputError: The cache cannot be written.
     """
-    check_android_program(file, abi)
+    starter = check_program(file, abi)
     digest, path = sha256(file), tools_folder(abi) / NAME
     before = _pin(abi).get("sha256") == digest and path.is_file() and sha256(path) == digest
     if not before:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, file.read_bytes())
         write_json(path.with_suffix(".json"), {"schema": SCHEMA, "abi": abi, "sha256": digest, "size_bytes": file.stat().st_size})
-    return Tool(path, digest, path.stat().st_size, pinned_before=before)
+    return Tool(path, digest, path.stat().st_size, pinned_before=before, starter=starter)
 
 
 def given(file: Path, abi: str) -> Tool:
     """A file that a person names for one run; the cache is left as it is.
 
     Raises:
-        ModelError, DeviceError: See `check_android_program`.
+        ModelError, DeviceError: See `check_program`.
     """
-    check_android_program(file, abi)
-    return Tool(file, sha256(file), file.stat().st_size)
+    starter = check_program(file, abi)
+    return Tool(file, sha256(file), file.stat().st_size, starter=starter)
 
 
-def check_android_program(path: Path, abi: str) -> None:
-    """Proves that a file is a program for Android of one ABI: an ELF that Android's linker starts, or a static one.
+def check_program(path: Path, abi: str) -> str:
+    """Proves that a file can be a program for a device of one ABI: an ELF file for its processor, or a script (which may set up libraries, then
+    start the tool).
 
     Args:
         path: The file.
         abi: The phone's.
 
+    Returns:
+        What starts it, where that is not Android's linker: see `Tool.starter`.
+
     Raises:
         ModelError: It cannot be read.
-        DeviceError: It is no program, one for another processor, or one for another system.
+        DeviceError: It is no program, or one for another processor.
     """
     advice = where_to_get(abi)
     if abi not in _ELF:
@@ -131,9 +140,12 @@ def check_android_program(path: Path, abi: str) -> None:
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            head = file.read(64)
+            head = file.read(_LONGEST_NAME)
+            script = _SCRIPT.match(head)
+            if script:
+                return script[1].decode("utf-8", "replace")
             if len(head) < 52 or not head.startswith(b"\x7fELF") or head[4] not in (1, 2) or head[5] != 1 or size > _LARGEST:
-                raise DeviceError(f"{path.name} is no program for phones (it does not begin as ELF files do)", advice)
+                raise DeviceError(f"{path.name} is no program for phones (it begins neither as ELF files do nor as scripts)", advice)
             kind, machine = struct.unpack_from("<HH", head, 16)
             if (head[4], machine) != _ELF[abi]:
                 is_for = _MACHINES.get(machine, f"machine {machine}")
@@ -145,10 +157,12 @@ def check_android_program(path: Path, abi: str) -> None:
         raise ModelError(f"{path} cannot be read: {error.strerror}", "name the file of the benchmark_model with --benchmark-model") from error
     except (struct.error, ValueError, OverflowError) as error:
         raise DeviceError(f"{path.name} is a damaged ELF file", advice) from error
-    if interpreter is None and kind == _SHARED:
-        return  # a static program that can lie anywhere, or a library, which the phone refuses to run
-    if interpreter is not None and interpreter not in _INTERPRETERS:
-        raise DeviceError(f"{path.name} is a program for Linux ({interpreter!r} starts it), not for Android", advice)
+    return interpreter if interpreter and interpreter not in _INTERPRETERS else ""  # without any: a static program, or a library
+
+
+def not_startable(tool: Tool, abi: str) -> DeviceError:
+    """Why a tool cannot run on a device that does not have what starts it."""
+    return DeviceError(f"{tool.path.name} is started by {tool.starter!r}, which the phone does not have: it is not for Android", where_to_get(abi))
 
 
 def _interpreter(file: Any, head: bytes, file_bytes: int) -> str | None:
