@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest -q --timeout 600
 
-.PHONY: quickstart test test-devices test-devices-short test-browser test-ship test-all lint format setup clean
+.PHONY: quickstart test test-long test-devices test-devices-short test-browser test-ship test-all lint format setup clean
 
 setup: $(STAMP)
 
@@ -19,12 +19,16 @@ quickstart: $(STAMP)
 	$(BIN)/dsmobile quickstart --force
 
 # What pip alone can test: what measures has the machine to itself, the rest runs in two processes.
-QUICK    := not slow and not devices and not browser and not ship
+QUICK    := not slow and not long and not devices and not browser and not ship
 MEASURES := $(addprefix tests/benchmark/test_,bench_local.py bundle.py injected.py measure.py sustained.py) \
             tests/device_bench tests/devices/test_keeping.py tests/test_pipeline.py
 test: $(STAMP) lint
 	$(PYTEST) -m '$(QUICK)' -n 2 --dist loadfile $(foreach path,$(MEASURES),--ignore=$(path))
 	$(PYTEST) -m '$(QUICK)' $(MEASURES)
+
+# What pip alone can test and takes long: equality with every reference, weights of every kind, hostile files of every kind.
+test-long: $(STAMP)
+	$(PYTEST) -m 'long and not slow' -n 2 --dist loadfile
 
 # A real sshd on loopback, ARM systems under QEMU with an sshd of their own, a whole emulated ARM machine: needs scripts/setup-system.
 test-devices: $(STAMP)

@@ -18,6 +18,8 @@ from dsmobile import imagenet
 from dsmobile.errors import ModelError
 from dsmobile.weights import NamedArray, fit, imagenet_arrays, read_arrays
 
+pytestmark = pytest.mark.long
+
 SUFFIXES = (".h5", ".weights.h5", ".keras")
 
 

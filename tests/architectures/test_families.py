@@ -15,6 +15,8 @@ from dsmobile.architectures.cost import cost
 from dsmobile.architectures.finding import names, spec_of
 from dsmobile.architectures.twin import standard_twin
 
+pytestmark = pytest.mark.long
+
 # our name, the function in keras.applications, what else it is told
 REFERENCES = [
     ("mobilenet_v1", "MobileNet", {}),

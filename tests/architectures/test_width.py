@@ -10,6 +10,8 @@ from dsmobile.architectures.twin import standard_twin
 from dsmobile.architectures.width import widened, widths
 from dsmobile.errors import ModelError
 
+pytestmark = pytest.mark.long
+
 ALPHAS = (0.13, 0.37, 1.0, 1.6)
 
 

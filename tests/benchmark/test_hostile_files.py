@@ -22,6 +22,8 @@ from dsmobile.reporting.entry import entries, read_entries
 from dsmobile.reporting.markdown import markdown_text
 from dsmobile.reporting.tidy import csv_text
 
+pytestmark = pytest.mark.long
+
 NASTY: tuple[Any, ...] = (
     "x", "\ud800", "\x1b[31m\x00", None, True, 0, 1, -5, 1e-320, 1e300, 10**18, 10**400, math.nan, -math.inf, [], ["x"], [1, 1e308], {}, {"x": 1},
     {"1": 2.0},

@@ -19,6 +19,8 @@ from dsmobile.errors import DataError, ModelError, UsageError
 from dsmobile.exporters.artifact import write_manifest
 from dsmobile.pipeline import ExportRequest
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
