@@ -263,7 +263,7 @@ _REPLICATE = record(
     probe=optional(record(Probe, values=sequence(optional(_FLOAT)), total=optional(_FLOAT))),
     loop=LOOP,
     conditions=SNAPSHOT,
-    summary=optional(record(Summary, latency_ns=_NS)),
+    summary=optional(record(Summary, latency_ns=_NS, resolution_ns=number(0.0, DAY_NS))),
     coverage=COVERAGE,
     runtime=one_of("", *RUNTIMES),
     unoptimised=optional(record(Unoptimised, outputs=sequence(_DEVIATION))),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from device_bench.reading import DAY_NS
 from device_bench.records import Samples
 from dsmobile.benchmark.result import ArtifactResult, PairResult, Result, Validity
 from dsmobile.benchmark.verdict import verdict
@@ -39,7 +40,7 @@ def steps_ns(samples: Samples, count: int) -> list[float]:
 def widened(artifact: ArtifactResult, step_ns: float) -> ArtifactResult:
     """An artifact whose interval holds half a step more on both sides."""
     low, high = artifact.interval_ns
-    return replace(artifact, interval_ns=(max(low - step_ns / 2, 1.0), high + step_ns / 2))
+    return replace(artifact, interval_ns=(max(low - step_ns / 2, 1.0), min(high + step_ns / 2, DAY_NS)))
 
 
 def pair_widened(pair: PairResult, one: ArtifactResult, other: ArtifactResult, step_ns: float, other_step_ns: float, *, withheld: bool) -> PairResult:

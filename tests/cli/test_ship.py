@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 LABELS = "one\ntwo\nthree\n"
 
 

@@ -17,6 +17,8 @@ from dsmobile.tflite_metadata.values import Obstacle
 
 from .networks import residual, small_mobilenet, squeeze_excite
 
+pytestmark = pytest.mark.long
+
 UNLABELLED = (Obstacle("it has no labels", "give --labels FILE"),)
 
 

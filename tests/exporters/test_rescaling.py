@@ -14,6 +14,8 @@ from dsmobile.preprocessing import parse
 
 from .networks import small_mobilenet
 
+pytestmark = pytest.mark.long
+
 PER_CHANNEL = "crop=64,mean=123.675/116.28/103.53,std=58.395/57.12/57.375"
 
 
