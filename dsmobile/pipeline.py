@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,13 @@ class _Asked:
         """Whether the files do the last step of preprocessing."""
         return self.order.preprocessing is not self.preprocessing
 
+    @cached_property
+    def accepted(self) -> dict[str, Any]:
+        """Who will accept each file, by `RECIPE FORMAT`."""
+        from dsmobile.exporters.foresight import foresee
+
+        return foresee(self.as_written(self.source.model), self.order, self.files)
+
     def as_written(self, model: Any) -> Any:
         """A network as the files hold it."""
         from dsmobile.exporters.rescaling import with_rescaling
@@ -132,7 +140,6 @@ def _asked(request: ExportRequest, progress: Progress) -> _Asked:
     from dsmobile.exporters.consumers import check_consumers, require_accepted
     from dsmobile.exporters.export import Order
     from dsmobile.exporters.fold import fold
-    from dsmobile.exporters.foresight import foresee
     from dsmobile.exporters.onnx import Layout
     from dsmobile.exporters.request import check_fit, checked_recipes, formats_of
     from dsmobile.exporters.rescaling import INSIDE, of_bytes
@@ -164,7 +171,7 @@ def _asked(request: ExportRequest, progress: Progress) -> _Asked:
     jobs = [(role, file_format, recipe) for role in roles for recipe in recipes for file_format in formats_of(request, recipe)]
     asked = _Asked(source, recipes, shapes, preprocessing, order, jobs)
     if request.consumers:
-        require_accepted(request.consumers, foresee(asked.as_written(source.model), order, asked.files))
+        require_accepted(request.consumers, asked.accepted)
     return asked
 
 
@@ -174,17 +181,14 @@ def foresee(request: ExportRequest) -> dict[str, Any]:
     Raises:
         DsmobileError: Bad input (exit 3), options that do not apply (2).
     """
-    from dsmobile.exporters.foresight import foresee as foresee_files
-
     asked = _asked(request, _silent)
-    found = foresee_files(asked.as_written(asked.source.model), asked.order, asked.files)
     return {
         "name": asked.source.name,
         "artifacts": [
             {
                 "format": file_format,
                 "recipe": recipe.name,
-                "accepted_by": {one.consumer: one.to_json() for one in found[f"{recipe.name} {file_format}"]},
+                "accepted_by": {one.consumer: one.to_json() for one in asked.accepted[f"{recipe.name} {file_format}"]},
             }
             for file_format, recipe in asked.files
         ],

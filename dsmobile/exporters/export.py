@@ -36,7 +36,6 @@ from dsmobile.exporters.stamp import About, obstacles, stamped
 from dsmobile.exporters.xnnpack import xnnpack_partitions
 from dsmobile.files import explained, refuse_overwriting, sha256, write_bytes
 from dsmobile.preprocessing import Preprocessing
-from dsmobile.tflite_metadata.values import Obstacle
 
 LIBRARIES = ("dsmobile", "numpy", "tensorflow", "keras", "onnx", "onnxruntime", "ai-edge-litert")
 PROBE_SEED = 0
@@ -172,7 +171,8 @@ class Exporter:
         plan = with_ends(planned.plan, softmax=self.ends_in_softmax, io=io)
         data = self._bytes(file_format, plan)
         told: dict[str, Any] = {}
-        if file_format == "tflite" and not self._obstacles(plan):
+        found = obstacles(plan, self.order.labels, self.order.preprocessing)
+        if file_format == "tflite" and not found:
             data, told = self._stamped(data, plan, recipe)
         bare = with_ends(planned.plan, softmax=False, io=io)
         logits = self._bytes(file_format, bare) if self.ends_in_softmax else data
@@ -186,7 +186,7 @@ class Exporter:
             written = Path(folder) / path.name
             write_bytes(written, data)
             manifest = self._manifest(written, file_format, recipe, parity, plan)
-            facts = facts_of(plan, file_format, self.order.layout, data, self._obstacles(plan))
+            facts = facts_of(plan, file_format, self.order.layout, data, found)
             accepted_by = {one.consumer: one.to_json() for one in acceptances(facts)}
             manifest = replace(manifest, correction=planned.correction, weights_sha256=digest, metadata=told, accepted_by=accepted_by)
         json.dumps(manifest.to_json(), allow_nan=False)  # what cannot be recorded is not left under its name
@@ -194,9 +194,6 @@ class Exporter:
         write_bytes(path, data)
         write_manifest(path, manifest)
         return path, manifest
-
-    def _obstacles(self, plan: Plan) -> tuple[Obstacle, ...]:
-        return obstacles(plan, self.order.labels, self.order.preprocessing)
 
     def _stamped(self, data: bytes, plan: Plan, recipe: Recipe) -> tuple[bytes, dict[str, Any]]:
         order, network = self.order, self.network

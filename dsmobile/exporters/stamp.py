@@ -9,7 +9,7 @@ from typing import Any
 from dsmobile.exporters.plan import Plan
 from dsmobile.preprocessing import Preprocessing
 from dsmobile.tflite_metadata import describing
-from dsmobile.tflite_metadata.values import Obstacle
+from dsmobile.tflite_metadata.values import ClassifierMetadata, Obstacle
 from dsmobile.tflite_metadata.writing import with_metadata
 
 
@@ -81,8 +81,17 @@ def stamped(
         input_dtype=plan.io,
         input_quantization=_quantization(plan),
     )
-    told = {"labels": len(labels), "author": about.author, "license": about.license, "normalization_error": metadata.normalization_error}
-    return with_metadata(data, metadata), told
+    return with_metadata(data, metadata), in_manifest(metadata)
+
+
+def in_manifest(metadata: ClassifierMetadata) -> dict[str, Any]:
+    """What a manifest says of a file's metadata."""
+    return {
+        "labels": len(metadata.labels),
+        "author": metadata.author,
+        "license": metadata.license,
+        "normalization_error": metadata.normalization_error,
+    }
 
 
 def _quantization(plan: Plan) -> tuple[float, int] | None:

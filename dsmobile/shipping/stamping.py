@@ -12,6 +12,7 @@ from dsmobile.errors import DataError, ModelError
 from dsmobile.exporters.artifact import Manifest, read_manifest, write_manifest
 from dsmobile.exporters.consumers import MEDIAPIPE_INPUTS, acceptances
 from dsmobile.exporters.file_facts import tflite_facts
+from dsmobile.exporters.stamp import in_manifest
 from dsmobile.files import prepare_folder, refuse_overwriting, sha256, write_bytes
 from dsmobile.labels import read_labels
 from dsmobile.preprocessing import HOW, Preprocessing, parse
@@ -127,12 +128,12 @@ def stamp_file(
     write_bytes(path, stamped)
     digest = sha256(path)
     if manifest:
-        told = {"labels": len(names), "author": metadata.author, "license": metadata.license, "normalization_error": metadata.normalization_error}
         accepted = acceptances(tflite_facts(manifest.inputs, manifest.outputs, stamped))
         write_manifest(
             path,
             replace(
-                manifest, file=path.name, sha256=digest, size_bytes=len(stamped), labels=names, metadata=told, preprocessing=preprocessing,
+                manifest, file=path.name, sha256=digest, size_bytes=len(stamped), labels=names, metadata=in_manifest(metadata),
+                preprocessing=preprocessing,
                 accepted_by={one.consumer: one.to_json() for one in accepted},
             ),
         )  # fmt: skip

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import struct
-import sys
 import zipfile
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,17 +18,8 @@ from dsmobile.shipping.apk.elf import ElfError, read_elf
 from dsmobile.shipping.apk.manifest import AppManifest, read_manifest
 from dsmobile.shipping.apk.signatures import read_signatures
 
+from . import apk_builder as apks
 
-def _load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"shipping_{name}", Path(__file__).parent / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    if spec.name not in sys.modules:
-        sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[spec.name])
-    return sys.modules[spec.name]
-
-
-apks = _load("apk_builder")
 Part = apks.Part
 GOOD = (Part(b"a.txt", b"abc" * 1000, deflated=True), Part(b"dir/b.bin", bytes(range(256)), align=4096), Part(b"c", b""))
 

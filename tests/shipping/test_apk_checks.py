@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import pickle
 import struct
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -22,17 +19,8 @@ from dsmobile.shipping.apk.report import CHECKS, FAILED, NOT_CHECKED, ApkReport,
 from dsmobile.shipping.apk.signatures import Signatures, Verification, read_signatures, verify
 from dsmobile.shipping.apk.terminal import show_apk_report
 
+from . import apk_builder as apks
 
-def _load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"shipping_{name}", Path(__file__).parent / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    if spec.name not in sys.modules:
-        sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[spec.name])
-    return sys.modules[spec.name]
-
-
-apks = _load("apk_builder")
 Part = apks.Part
 LABELS = b"red\ngreen\nblue\n"
 BLOCK = struct.pack("<QQI4sQ16s", 40, 8, 0x7109871A, b"good", 40, b"APK Sig Block 42")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -20,19 +17,11 @@ from dsmobile.shipping.apk.check import check_apk
 from dsmobile.shipping.apk.manifest import read_manifest
 from dsmobile.shipping.apk.report import FAILED, NOT_CHECKED, PASSED, ApkReport
 
+from . import apk_builder as apks
+
 pytestmark = pytest.mark.ship
 
 
-def _load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"shipping_{name}", Path(__file__).parent / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    if spec.name not in sys.modules:
-        sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[spec.name])
-    return sys.modules[spec.name]
-
-
-apks = _load("apk_builder")
 LIBRARY, LIBRARY_32 = "lib/arm64-v8a/libLiteRt.so", "lib/armeabi-v7a/libLiteRt.so"
 
 
